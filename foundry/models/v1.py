@@ -122,9 +122,9 @@ class GPT(nn.Module):
         return n
 
     def forward(self, idx, targets=None):
-        """Map token ids (B, T) to logits (B, T, vocab) and loss; without targets, to the last (B, 1, vocab)."""
-        B, T = idx.size()
-        assert T <= self.config.block_size, f"sequence of {T} is longer than block_size {self.config.block_size}"
+        """Map ids (B, T) to logits (B, T, vocab) and loss; without targets, to the last (B, 1, vocab)."""
+        T = idx.size(1)
+        assert T <= self.config.block_size, f"{T} tokens exceed block_size {self.config.block_size}"
         pos = torch.arange(T, dtype=torch.long, device=idx.device)
         x = self.transformer.wte(idx) + self.transformer.wpe(pos)  # (B, T, n_embd)
         x = self.transformer.drop(x)

@@ -139,9 +139,9 @@ class GPT(nn.Module):
         return n
 
     def forward(self, idx, targets=None):
-        """Map token ids (B, T) to logits (B, T, vocab) and loss; without targets, to the last (B, 1, vocab)."""
-        B, T = idx.size()
-        assert T <= self.config.block_size, f"sequence of {T} is longer than block_size {self.config.block_size}"
+        """Map ids (B, T) to logits (B, T, vocab) and loss; without targets, to the last (B, 1, vocab)."""
+        T = idx.size(1)
+        assert T <= self.config.block_size, f"{T} tokens exceed block_size {self.config.block_size}"
         x = self.embed_tokens(idx)  # (B, T, n_embd)
         for layer in self.layers:
             x = layer(x)

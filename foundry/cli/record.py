@@ -1,0 +1,93 @@
+"""What is kept of a run: outcomes in the ledger first, then for people in the arena's notes and refs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+
+from foundry.trial.job import Job
+from foundry.trial.outcome import Outcome, Rejected, Scored
+from genome import Arena, Candidate
+from population.ledger import Ledger
+from population.search import Order, Search
+from population.view import rung_name
+
+
+class Record:
+    """Turns orders into jobs, remembers their outcomes, and writes down what became of each candidate."""
+
+    def __init__(self, arena: Arena, ledger: Ledger, search: Search, data: str) -> None:
+        self.checkpoints = arena.state / "checkpoints"
+        self._arena = arena
+        self._ledger = ledger
+        self._search = search
+        self._data = data
+        self._jobs: dict[tuple[int, int], Job] = {}  # one per training, at the rung last asked for
+        self._facts: dict[Candidate, dict[str, str | int | float]] = {}
+        self._unwritten: set[Candidate] = set()
+
+    def job(self, order: Order, candidate: Candidate) -> Job:
+        """Write out an order as work for the pool."""
+        files = self._arena.files(candidate)
+        job = Job(
+            model=files["model.py"],
+            experiment=files["experiment.yaml"],
+            data=self._data,
+            seed=order.seed,
+            tokens=self._search.settings.budget(order.rung),
+            budget=self._search.settings.tokens,
+            split=order.split,
+            gated=order.birth is not None or order.index == 0,
+        )
+        self._jobs[order.number, order.seed] = job
+        return job
+
+    def recall(self, order: Order, candidate: Candidate, job: Job) -> Outcome | None:
+        """Return the outcome of a job that an earlier driver of this run has seen, if one has."""
+        outcome = self._ledger.outcome(job.key)
+        if outcome is not None:
+            self._learn(order, candidate, outcome)
+        return outcome
+
+    def keep(self, order: Order, candidate: Candidate, outcome: Outcome) -> None:
+        """Record a new outcome."""
+        job = self._jobs[order.number, order.seed]
+        body = {name: value for name, value in vars(order).items() if name != "birth"}
+        self._ledger.record_outcome(job.key, body, outcome)
+        self._learn(order, candidate, outcome)
+
+    def write(self) -> None:
+        """Bring the arena's notes up to date, and drop checkpoints that hardly anyone will resume."""
+        self._arena.note(
+            {candidate: self._facts[candidate] for candidate in sorted(self._unwritten, key=_number)}
+        )
+        self._unwritten.clear()
+        wanted = {job.training_key for (n, _), job in self._jobs.items() if n in self._search.resumable()}
+        if self.checkpoints.exists():
+            for folder in sorted(self.checkpoints.iterdir()):
+                if folder.name not in wanted:
+                    shutil.rmtree(folder)
+
+    def _learn(self, order: Order, candidate: Candidate, outcome: Outcome) -> None:
+        if isinstance(outcome, Rejected):
+            self._arena.reject(candidate, gate=outcome.gate, reason=outcome.reason)
+            return
+        self._facts.setdefault(candidate, {}).update(self._describe(order, outcome))
+        self._unwritten.add(candidate)
+
+    def _describe(self, order: Order, outcome: Outcome) -> Mapping[str, str | int | float]:
+        where = f"{order.split} {rung_name(self._search, order.rung)} seed {order.seed}"
+        if not isinstance(outcome, Scored):
+            return {where: type(outcome).__name__, "reason": " ".join(str(v) for v in vars(outcome).values())}
+        return {
+            where: f"{outcome.loss:.6f}",
+            "params": outcome.params,
+            "train_flops": outcome.train_flops,
+            "kv_bytes_per_token": outcome.kv_bytes_per_token,
+            "tokens_per_second": round(outcome.tokens_per_second),
+            "data": self._data,
+        }
+
+
+def _number(candidate: Candidate) -> int:
+    return candidate.number

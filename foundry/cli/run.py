@@ -1,0 +1,181 @@
+"""What a run of evolve.py is made of: begun anew, or taken up again from its arena."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import operators
+from foundry.data import dataset
+from foundry.errors import UserError, unknown
+from foundry.seed import check_model_args, read_model
+from foundry.training import experiment
+from genome import Arena, Candidate
+from population.ledger import Ledger
+from population.search import Settings
+
+LEDGER = "ledger.sqlite"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that a run is determined by; recorded in its ledger before anything else happens."""
+
+    search: Settings
+    model: str  # text of the seed model
+    experiment: str  # text of the experiment
+    operators: tuple[str, ...]
+    dataset: str  # name and first 8 hexadecimal digits of its sha256
+    data: str  # sha256
+    preload: tuple[str, ...]  # name and split of the data, for the trial server
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plan as JSON's own types."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Plan:
+        """Read what `as_json` gave."""
+        search = Settings(**body["search"])
+        return cls(
+            **{
+                **body,
+                "search": search,
+                "operators": tuple(body["operators"]),
+                "preload": tuple(body["preload"]),
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """An open run: its plan, its arena, its ledger and its candidate 0."""
+
+    plan: Plan
+    arena: Arena
+    ledger: Ledger
+    seed: Candidate
+
+    def close(self) -> None:
+        """Let go of the ledger and the arena."""
+        self.ledger.close()
+        self.arena.close()
+
+
+def plan_run(
+    *,
+    experiment_path: str,
+    seed_model: str | None,
+    data: str | None,
+    operator_names: Sequence[str],
+    **search: Any,
+) -> Plan:
+    """Read and check everything that a new run needs, before anything is written.
+
+    Raises:
+        UserError: a file, name, key or value is wrong.
+    """
+    try:
+        text = Path(experiment_path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"experiment {experiment_path!r} cannot be read: {error}") from None
+    parsed = experiment.parse(text, experiment_path)
+    if data is not None:
+        text = _with_dataset(text, parsed.data.dataset, data)
+        parsed = experiment.parse(text, experiment_path)
+    name = seed_model or parsed.base_model
+    model = read_model(name)
+    check_model_args(model, name, parsed.model_args)
+    loaded = dataset.load(parsed.data.dataset, parsed.data.split, parsed.data.vocabulary)
+    dataset.require_block(loaded, parsed.block_size)
+    known = operators.load()
+    for wrong in sorted(set(operator_names) - set(known)):
+        raise unknown("operator", wrong, known)
+    search["tokens"] = search.pop("tokens", None) or parsed.training.max_iters * parsed.tokens_per_step
+    settings = Settings(**search)
+    if settings.budget(0) < parsed.tokens_per_step:
+        least = parsed.tokens_per_step * settings.eta ** (settings.height - 1)
+        raise UserError(
+            f"{settings.tokens} tokens are too few: the first rung needs a step, so at least {least}"
+        )
+    return Plan(
+        search=settings,
+        model=model,
+        experiment=text,
+        operators=tuple(sorted(set(operator_names) or known)),
+        dataset=f"{Path(loaded.name).name} {loaded.sha256[:8]}",
+        data=loaded.sha256,
+        preload=(parsed.data.dataset, parsed.data.split),
+    )
+
+
+def begin(path: str, plan: Plan) -> Run:
+    """Make a new run in the arena at `path`.
+
+    Raises:
+        UserError: the arena holds a run already, or is a folder of something else.
+    """
+    arena = open_arena(path)
+    try:
+        ledger_path = arena.state / LEDGER
+        if ledger_path.exists():
+            raise UserError(
+                f"{path} holds a run already: go on with --resume, or give another folder with --arena"
+            )
+        seed = arena.plant(
+            {"model.py": plan.model, "experiment.yaml": plan.experiment}, seed=plan.search.seed
+        )
+        return Run(plan=plan, arena=arena, ledger=Ledger.create(ledger_path, plan.as_json()), seed=seed)
+    except BaseException:
+        arena.close()
+        raise
+
+
+def take_up(path: str, generations: int | None = None) -> Run:
+    """Open the run in the arena at `path` to go on with it, for more generations if so asked.
+
+    Raises:
+        UserError: there is no run.
+    """
+    if not Path(path, ".git").exists():
+        raise UserError(f"{path} is no arena: there is no run to resume")
+    arena = Arena.open(path)
+    try:
+        ledger = Ledger.open(arena.state / LEDGER)
+        plan = Plan.from_json(ledger.settings)
+        if generations is not None:
+            extended = Settings(**{**asdict(plan.search), "generations": generations})
+            plan = Plan(**{**vars(plan), "search": extended})
+        seed = arena.plant(
+            {"model.py": plan.model, "experiment.yaml": plan.experiment}, seed=plan.search.seed
+        )
+        return Run(plan=plan, arena=arena, ledger=ledger, seed=seed)
+    except BaseException:
+        arena.close()
+        raise
+
+
+def open_arena(path: str) -> Arena:
+    """Open the repository at `path`, or make one where there is nothing.
+
+    Raises:
+        UserError: there is something else.
+    """
+    folder = Path(path)
+    if (folder / ".git").exists():
+        return Arena.open(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{path} is not a git repository and not an empty folder: give another --arena")
+    return Arena.create(folder)
+
+
+def _with_dataset(text: str, old: str, new: str) -> str:
+    """Name another data set in the text of an experiment, leaving the rest as it is."""
+    path = Path(new)
+    name = str(path.resolve()) if path.is_file() else new
+    line = f"dataset: {old}"
+    if line in text:
+        return text.replace(line, f"dataset: {name}")
+    return f"{text.rstrip()}\ndata:\n  dataset: {name}\n"

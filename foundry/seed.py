@@ -1,0 +1,64 @@
+"""The seed model of a run, by name or path, checked without executing it and without torch."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+
+from foundry.errors import UserError, unknown
+from foundry.registry import module_names
+
+
+def read_model(name: str) -> str:
+    """Return the source of a shipped seed model, `v1`, or of a model file by its path.
+
+    Raises:
+        UserError: there is no such model, or the file is not Python that defines GPT and GPTConfig.
+    """
+    shipped = module_names("foundry/models")
+    if name in shipped:
+        return resources.files("foundry").joinpath(f"models/{name}.py").read_text("utf-8")
+    path = Path(name)
+    if not path.is_file():
+        if path.suffix == ".py" or len(path.parts) > 1:
+            raise UserError(f"model file {name!r} does not exist")
+        raise unknown("model", name, shipped)
+    try:
+        source = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"model file {name!r} cannot be read as UTF-8 text: {error}") from None
+    _classes(source, name)
+    return source
+
+
+def check_model_args(source: str, name: str, model_args: Iterable[str]) -> None:
+    """Check that every model argument is a field of the model's GPTConfig.
+
+    Raises:
+        UserError: one is not; the message names the nearest field.
+    """
+    config = _classes(source, name)["GPTConfig"]
+    fields = {
+        statement.target.id
+        for statement in config.body
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
+    }
+    for argument in model_args:
+        if argument not in fields:
+            raise unknown(f"model argument of {name}", argument, fields)
+
+
+def _classes(source: str, name: str) -> dict[str, ast.ClassDef]:
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError) as error:
+        line = f" at line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        raise UserError(f"model file {name!r} is not valid Python{line}") from None
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    for wanted in ("GPT", "GPTConfig"):
+        if wanted not in classes:
+            found = ", ".join(classes) or "none"
+            raise UserError(f"model file {name!r} defines no class {wanted}; classes in it: {found}")
+    return classes

@@ -1,0 +1,159 @@
+"""The one schema of `experiment.yaml`. Free of torch: the driver reads experiments too."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import yaml
+
+from foundry.errors import UserError, unknown
+from foundry.registry import module_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How to train. Learning rates are those at the end of warm-up."""
+
+    batch_size: int = 12  # sequences in one forward pass
+    gradient_accumulation_steps: int = 1  # forward passes in one update
+    max_iters: int = 2000  # updates
+    optimizer: str = "adamw"  # a module of foundry/training/optimizers
+    learning_rate: float = 1e-3
+    muon_lr: float = 0.02  # for the matrices that the optimizer `muon` takes
+    min_lr: float = 1e-4  # where the schedule ends; other rates shrink in proportion
+    weight_decay: float = 0.1  # of tensors with two dimensions or more
+    beta1: float = 0.9
+    beta2: float = 0.99
+    grad_clip: float = 1.0  # norm of all gradients together; 0 turns clipping off
+    schedule: str = "cosine"  # a module of foundry/training/schedules
+    warmup_iters: int = 100
+    lr_decay_iters: int | None = None  # where `cosine` arrives at min_lr; by default at the end
+    decay_fraction: float = 0.3  # the last part of the training, in which `wsd` decays
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "gradient_accumulation_steps", "max_iters"):
+            _require(getattr(self, name) >= 1, f"training.{name} must be at least 1")
+        for name in ("learning_rate", "muon_lr"):
+            _require(getattr(self, name) > 0, f"training.{name} must be above 0")
+        for name in ("min_lr", "weight_decay", "grad_clip", "warmup_iters"):
+            _require(getattr(self, name) >= 0, f"training.{name} must not be negative")
+        for name in ("beta1", "beta2", "decay_fraction"):
+            _require(0 <= getattr(self, name) < 1, f"training.{name} must lie in [0, 1)")
+        for name, package in (("optimizer", "optimizers"), ("schedule", "schedules")):
+            known = module_names(f"foundry/training/{package}")
+            if getattr(self, name) not in known:
+                raise unknown(name, getattr(self, name), known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """What to train on."""
+
+    dataset: str = "shakespeare_char"  # a shipped data set, or a path to UTF-8 text
+    split: str = "standard"  # standard: 80/5/5/10; nanogpt: 90/10, for comparisons
+    vocabulary: str | None = None  # whose characters are the vocabulary; by default the data set's own
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One experiment: which model, of what size, trained how and on what."""
+
+    name: str = "experiment"
+    base_model: str = "v1"  # a module of foundry/models, or the path of a model file
+    model_args: Mapping[str, object] = field(default_factory=dict)  # fields of the model's GPTConfig
+    training: Training = field(default_factory=Training)
+    data: Data = field(default_factory=Data)
+
+    @property
+    def block_size(self) -> int:
+        """Tokens of context in training."""
+        value = self.model_args.get("block_size", 1024)
+        assert isinstance(value, int)
+        return value
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Training tokens that one update sees."""
+        t = self.training
+        return t.batch_size * t.gradient_accumulation_steps * self.block_size
+
+    def steps_for(self, tokens: int) -> int:
+        """Updates that a budget of tokens pays for, at least one."""
+        return max(1, tokens // self.tokens_per_step)
+
+
+def parse(text: str, source: str = "experiment.yaml") -> Experiment:
+    """Read an experiment from YAML.
+
+    Raises:
+        UserError: not YAML, an unknown key (the message names the nearest), or a value of the wrong kind.
+    """
+    try:
+        body = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise UserError(f"{source} is not valid YAML{where}") from None
+    try:
+        experiment = _build(Experiment, body or {}, "")
+        assert isinstance(experiment, Experiment)
+        _check_model_args(experiment.model_args)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+    return experiment
+
+
+def _build(kind: type, body: object, prefix: str) -> object:
+    if not isinstance(body, dict):
+        raise UserError(f"{prefix.rstrip('.') or 'the experiment'} must be a mapping of keys to values")
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for key, value in body.items():
+        if key not in hints:
+            raise unknown("key", f"{prefix}{key}", [prefix + name for name in hints])
+        nested = dataclasses.is_dataclass(hints[key])
+        values[key] = (
+            _build(hints[key], value, f"{prefix}{key}.")
+            if nested
+            else _convert(value, hints[key], f"{prefix}{key}")
+        )
+    return kind(**values)
+
+
+def _convert(value: object, hint: object, name: str) -> object:
+    optional = type(None) in typing.get_args(hint)
+    if optional and value is None:
+        return None
+    if optional:
+        hint = next(arg for arg in typing.get_args(hint) if arg is not type(None))
+    if hint is float and not isinstance(value, bool):
+        try:  # YAML reads 1e-3, without a point, as text
+            return float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            pass
+    if hint is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if hint is str and isinstance(value, str):
+        return value
+    if hint not in (int, float, str) and isinstance(value, dict):
+        return value
+    wanted = {int: "a whole number", float: "a number", str: "text"}.get(hint, "a mapping")  # type: ignore[call-overload]
+    raise UserError(f"{name} must be {wanted}, not {value!r}")
+
+
+def _check_model_args(args: Mapping[str, object]) -> None:
+    for name, value in args.items():
+        if name in ("n_layer", "n_head", "n_kv_head", "n_embd", "block_size", "vocab_size"):
+            whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+            _require(whole, f"model_args.{name} must be a whole number of at least 1, not {value!r}")
+    n_embd, n_head = args.get("n_embd"), args.get("n_head")
+    if isinstance(n_embd, int) and isinstance(n_head, int):
+        _require(n_embd % n_head == 0, f"model_args.n_embd {n_embd} is not divisible by n_head {n_head}")
+
+
+def _require(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise UserError(sentence)

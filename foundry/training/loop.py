@@ -1,0 +1,80 @@
+"""The training loop. What is random in it depends on (seed, step): stopping and going on changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from foundry.data.batches import draw
+from foundry.keyed import seed_for
+from foundry.registry import load_part
+from foundry.training.experiment import Experiment, Training
+
+
+class DivergedError(ArithmeticError):
+    """The training loss was not finite."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"the loss was not finite at step {step}")
+        self.step = step
+
+
+def build_optimizers(model: nn.Module, training: Training) -> list[torch.optim.Optimizer]:
+    """Make the optimizers that the experiment names, each group remembering its full learning rate."""
+    part = load_part("foundry/training/optimizers", "optimizer", training.optimizer)
+    optimizers: list[torch.optim.Optimizer] = part.build(model, training)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["full_lr"] = group["lr"]
+    return optimizers
+
+
+def train(
+    model: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    tokens: Tensor,
+    experiment: Experiment,
+    *,
+    seed: int,
+    steps: range,
+    total: int,
+) -> None:
+    """Train in place on `tokens` (n,) for the updates in `steps` out of a schedule of `total`.
+
+    Raises:
+        DivergedError: the loss was NaN or infinite.
+    """
+    training = experiment.training
+    schedule = load_part("foundry/training/schedules", "schedule", training.schedule)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    model.train()
+    for step in steps:
+        _set_rate(optimizers, schedule.factor(step, total, training))
+        _backward(model, tokens, experiment, seed, step)
+        if training.grad_clip:
+            torch.nn.utils.clip_grad_norm_(parameters, training.grad_clip)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+
+def _set_rate(optimizers: Sequence[torch.optim.Optimizer], factor: float) -> None:
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["full_lr"] * factor
+
+
+def _backward(model: nn.Module, tokens: Tensor, experiment: Experiment, seed: int, step: int) -> None:
+    training = experiment.training
+    torch.default_generator.manual_seed(seed_for("step", seed, step))  # dropout
+    n = training.gradient_accumulation_steps
+    inputs, targets = draw(
+        tokens, seed=seed, step=step, batch_size=n * training.batch_size, block_size=experiment.block_size
+    )
+    for x, y in zip(inputs.chunk(n), targets.chunk(n), strict=True):
+        loss = model(x, y)[1] / n
+        if not torch.isfinite(loss):
+            raise DivergedError(step)
+        loss.backward()

@@ -1,0 +1,31 @@
+"""Muon for the matrices inside the network, AdamW for embeddings, the head, gains and biases.
+
+Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from foundry.training.experiment import Training
+from foundry.training.optimizers import adamw
+
+
+def build(model: nn.Module, training: Training) -> list[torch.optim.Optimizer]:
+    """Return the optimizers that together update every trainable parameter of `model` once."""
+    hidden = hidden_matrices(model)
+    chosen = {id(p) for p in hidden}
+    rest = adamw.over((p for p in model.parameters() if id(p) not in chosen), training)
+    if not hidden:
+        return [rest]
+    return [torch.optim.Muon(hidden, lr=training.muon_lr, weight_decay=0.0, momentum=0.95), rest]
+
+
+def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
+    """List the trainable matrices that neither embed tokens or positions nor predict tokens."""
+    outside = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    vocab_size = getattr(getattr(model, "config", None), "vocab_size", None)
+    heads = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == vocab_size]
+    outside |= {id(heads[-1].weight)} if heads else set()  # the head comes last, whatever else is as wide
+    return [p for p in model.parameters() if p.requires_grad and p.dim() == 2 and id(p) not in outside]

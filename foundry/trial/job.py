@@ -1,0 +1,54 @@
+"""What a worker is asked to do. Free of torch: the driver makes jobs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One trial: gate, train and score one candidate up to one rung with one seed."""
+
+    model: str  # text of model.py
+    experiment: str  # text of experiment.yaml
+    data: str  # sha256 of the data set
+    seed: int
+    tokens: int  # train until this many tokens have been seen
+    budget: int  # tokens of a full training: where the schedule ends
+    split: str = "val_search"  # what to score on
+    gated: bool = True  # whether the gates run first; they have, where a trial goes on from a rung
+
+    @property
+    def key(self) -> str:
+        """The same for the same work, on any machine: what makes repeating a job harmless."""
+        body = {name: value for name, value in asdict(self).items() if name != "gated"}
+        return hashlib.sha256(json.dumps(body, sort_keys=True).encode("utf-8")).hexdigest()
+
+    @property
+    def training_key(self) -> str:
+        """The same for all trials that are points on one training, whatever their rung or scoring split."""
+        body = [self.model, self.experiment, self.data, self.seed, self.budget]
+        return hashlib.sha256(json.dumps(body).encode("utf-8")).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one trial may use."""
+
+    seconds: float = 900.0
+    memory: int = 2 << 30  # bytes of private memory, the preloaded torch included
+
+
+def encode(name: str, job: Job, limits: Limits, checkpoints: Path) -> str:
+    """Write a request to the server as one line; `name` comes back with the outcome."""
+    body = {"id": name, "job": asdict(job), "limits": asdict(limits), "checkpoints": str(checkpoints)}
+    return json.dumps(body)
+
+
+def decode(line: str) -> tuple[Job, Limits, Path]:
+    """Read what `encode` wrote."""
+    body = json.loads(line)
+    return Job(**body["job"]), Limits(**body["limits"]), Path(body["checkpoints"])

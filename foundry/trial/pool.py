@@ -1,0 +1,153 @@
+"""The local pool: trials side by side in processes of their own. Free of torch: the driver holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from foundry.trial.job import Job, Limits, encode
+from foundry.trial.outcome import Outcome, decode
+
+
+class PoolError(RuntimeError):
+    """The server that forks the trials will not stay up."""
+
+
+@dataclass
+class _Running:
+    job: Job
+    pid: int | None = None
+
+
+class Pool:
+    """Runs up to `workers` trials at once and says how each ended.
+
+    The server that forks them is started at once and imports torch while the driver goes on. Should it die,
+    its trials die with it and are started again: a trial may be repeated harmlessly.
+    """
+
+    def __init__(
+        self, workers: int, *, checkpoints: Path, limits: Limits | None = None, preload: Sequence[str] = ()
+    ) -> None:
+        self.workers = workers
+        self._checkpoints = checkpoints
+        self._limits = limits or Limits()
+        self._preload = list(preload)
+        self._running: dict[str, _Running] = {}
+        self._lines = bytearray()
+        self._deaths_in_a_row = 0
+        self._launch()
+
+    @property
+    def free(self) -> int:
+        """How many more trials may start now."""
+        return self.workers - len(self._running)
+
+    def start(self, name: str, job: Job) -> None:
+        """Begin a trial; `name` comes back with its outcome."""
+        assert self.free > 0
+        assert name not in self._running
+        self._running[name] = _Running(job)
+        self._request(name)
+
+    def finished(self, timeout: float) -> Iterator[tuple[str, Outcome]]:
+        """Wait up to `timeout` seconds for news and yield each trial that has ended."""
+        for message in self._messages(timeout):
+            name = message["id"]
+            if "outcome" not in message:
+                self._running[name].pid = message["pid"]
+                continue
+            self._deaths_in_a_row = 0
+            del self._running[name]
+            yield name, decode(json.dumps(message["outcome"]))
+
+    def close(self) -> None:
+        """End the server and with it every trial."""
+        self._connection.close()
+        self._kill_trials()
+        try:
+            self._server.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _launch(self) -> None:
+        self._connection, theirs = socket.socketpair()
+        with theirs:
+            self._server = subprocess.Popen(
+                [sys.executable, "-m", "foundry.trial.server", str(theirs.fileno()), *self._preload],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env={
+                    **os.environ,
+                    "OMP_NUM_THREADS": "1",
+                    "MKL_NUM_THREADS": "1",
+                    "OMP_WAIT_POLICY": "PASSIVE",
+                },
+                start_new_session=True,  # Ctrl-C is the driver's alone
+            )
+        self._lines.clear()
+
+    def _request(self, name: str) -> None:
+        line = encode(name, self._running[name].job, self._limits, self._checkpoints)
+        with contextlib.suppress(ConnectionError):  # a dead server is noticed where answers are read
+            self._connection.sendall(line.encode("utf-8") + b"\n")
+
+    def _messages(self, timeout: float) -> Iterator[dict[str, Any]]:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._connection, selectors.EVENT_READ)
+            if not selector.select(timeout):
+                return
+        try:
+            received = self._connection.recv(1 << 20)
+        except ConnectionError:
+            received = b""
+        if not received:
+            self._relaunch()
+            return
+        self._lines += received
+        *whole, rest = self._lines.split(b"\n")
+        self._lines = bytearray(rest)
+        yield from (json.loads(line) for line in whole)
+
+    def _relaunch(self) -> None:
+        self._deaths_in_a_row += 1
+        if self._deaths_in_a_row > 3:
+            raise PoolError(
+                "the trial server died four times in a row; is `import torch` working, and memory free?"
+            )
+        self._connection.close()
+        self._server.wait()
+        self._kill_trials()
+        time.sleep(self._deaths_in_a_row - 1)
+        self._launch()
+        for name in self._running:
+            self._request(name)
+
+    def _kill_trials(self) -> None:
+        for running in self._running.values():
+            if running.pid is not None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(running.pid, signal.SIGKILL)
+                running.pid = None

@@ -1,0 +1,209 @@
+"""From a search and its candidates to what a board shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from foundry.trial.outcome import Crashed, Diverged, OutOfMemory, Rejected, Scored, TimedOut
+from genome import Candidate
+from population.confirmation import verdict
+from population.search import SEED_MODEL, Order, Search
+from population.standings import Failure, Row, Running, Standings
+from population.statistics import sigma
+
+DUPLICATE = "duplicate"  # the gate that a birth fails when every edit tried gives a program known already
+
+_FAILURES = {
+    Rejected: "rejected",
+    Crashed: "crashed",
+    TimedOut: "timed out",
+    OutOfMemory: "out of memory",
+    Diverged: "diverged",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What a driver knows and a search does not: clocks, and trials under way."""
+
+    seconds: float  # since this driver began
+    tokens_before: int  # trained by earlier drivers of the same run
+    running: Mapping[int, float]  # order -> seconds since its trial began
+    log: str
+
+
+def standings(
+    search: Search, family: Mapping[int, Candidate], *, arena: str, dataset: str, progress: Progress
+) -> Standings:
+    """Draw up the standings of a run as it is now; `family` holds the candidates by birth number."""
+    failures = _failures(search, family)
+    kinds = Counter(failure.kind for failure in failures)
+    del kinds["rejected"]
+    gates = Counter(o.gate for o in search.outcomes.values() if isinstance(o, Rejected))
+    duplicates = gates.pop(DUPLICATE, 0)
+    settings = search.settings
+    return Standings(
+        arena=arena,
+        dataset=dataset,
+        phase=search.phase,
+        generation=search.births[-1].generation if search.births else 0,
+        generations=settings.generations,
+        births=len(search.births),
+        births_planned=settings.births,
+        evaluated=len(search.rungs.losses[0].keys() - {SEED_MODEL}),
+        rejected=dict(sorted(gates.items())),
+        failed=dict(sorted(kinds.items())),
+        duplicates=duplicates,
+        tokens_spent=tokens_spent(search),
+        flops_spent=_flops_spent(search),
+        seconds=progress.seconds,
+        seconds_left=_seconds_left(search, progress),
+        rows=_rows(search, family),
+        failures=failures,
+        running=_running(search, family, progress.running),
+        log=progress.log,
+    )
+
+
+def rung_name(search: Search, rung: int) -> str:
+    """Name a rung by its share of the full budget: T/9, T/3, T."""
+    share = search.settings.eta ** (search.rungs.top - rung)
+    return f"T/{share}" if share > 1 else "T"
+
+
+def tokens_spent(search: Search) -> int:
+    """Add up the training tokens of all trials; those up to a resumed checkpoint count once."""
+    return sum(_tokens(search, search.orders[i]) for i, o in search.outcomes.items() if isinstance(o, Scored))
+
+
+def _tokens(search: Search, order: Order) -> int:
+    start = search.settings.budget(order.rung - 1) if _resumes(search, order) else 0
+    return search.settings.budget(order.rung) - start
+
+
+def _resumes(search: Search, order: Order) -> bool:
+    return order.rung > 0 and order.number in search.rungs.losses[0] and order.seed == search.settings.seed
+
+
+def _flops_spent(search: Search) -> int:
+    best: dict[tuple[int, int], int] = {}
+    for index, outcome in search.outcomes.items():
+        if isinstance(outcome, Scored):
+            key = (search.orders[index].number, search.orders[index].seed)
+            best[key] = max(best.get(key, 0), outcome.train_flops)
+    return sum(best.values())
+
+
+def _seconds_left(search: Search, progress: Progress) -> float | None:
+    """Expect the rest at the pace of this driver so far."""
+    done = tokens_spent(search)
+    if search.finished:
+        return 0.0
+    if done <= progress.tokens_before:
+        return None
+    s = search.settings
+    climb = [
+        s.births / s.eta**rung * (s.budget(rung) - (s.budget(rung - 1) if rung else 0))
+        for rung in range(s.height)
+    ]
+    planned = sum(climb) + s.tokens * (s.base_seeds + s.confirm_seeds * (s.finalists + 1))
+    return max(0.0, planned - done) * progress.seconds / (done - progress.tokens_before)
+
+
+def _rows(search: Search, family: Mapping[int, Candidate]) -> tuple[Row, ...]:
+    rungs = search.rungs
+    last = {
+        order.number: outcome
+        for index, outcome in sorted(search.outcomes.items(), key=lambda item: search.orders[item[0]].rung)
+        if isinstance(outcome, Scored)
+        for order in [search.orders[index]]
+        if order.split == "val_search" and order.seed == search.settings.seed
+    }
+    heights = {number: rungs.height_of(number) for number in last}
+    ranked = sorted(
+        (n for n in last if heights[n] >= 0), key=lambda n: (-heights[n], rungs.losses[heights[n]][n], n)
+    )
+    front = _front(
+        [(n, rungs.losses[heights[n]][n], last[n].train_flops) for n in ranked if heights[n] == rungs.top]
+    )
+    statuses = _statuses(search, ranked)
+    noise = sigma(search.seed_scores) if len(search.seed_scores) > 1 else None
+    by_commit = {candidate.commit: number for number, candidate in family.items()}
+    rows = []
+    for rank, number in enumerate(ranked, 1):
+        losses, candidate, outcome = rungs.losses[heights[number]], family[number], last[number]
+        parent = by_commit[candidate.parents[0]] if candidate.parents else None
+        rows.append(
+            Row(
+                rank=rank,
+                name=candidate.name,
+                words=candidate.words,
+                rung=rung_name(search, heights[number]),
+                loss=losses[number],
+                sigma=noise if heights[number] == rungs.top else None,
+                versus_parent=losses[number] - losses[parent] if parent in losses else None,
+                versus_seed=losses[number] - losses[SEED_MODEL] if SEED_MODEL in losses else None,
+                params=outcome.params,
+                tokens_per_second=outcome.tokens_per_second,
+                status=statuses[number],
+                pareto=number in front,
+                flops=outcome.train_flops,
+                kv_bytes=outcome.kv_bytes_per_token,
+            )
+        )
+    return tuple(rows)
+
+
+def _front(points: Iterable[tuple[int, float, int]]) -> set[int]:
+    """Name those that nobody beats in both loss and FLOPs."""
+    found: set[int] = set()
+    cheapest: float = float("inf")
+    for number, _, flops in sorted(points, key=lambda point: (point[1], point[2], point[0])):
+        if flops < cheapest:
+            cheapest = flops
+            found.add(number)
+    return found
+
+
+def _statuses(search: Search, ranked: list[int]) -> dict[int, str]:
+    statuses = dict.fromkeys(ranked, "scored")
+    for order in search.orders:
+        if order.index not in search.outcomes and order.rung > 0 and order.number in statuses:
+            statuses[order.number] = "promoted"
+    best = [n for n in search.rungs.ranking(search.rungs.top) if n != SEED_MODEL]
+    statuses |= {best[0]: "incumbent"} if best else {}
+    statuses |= {SEED_MODEL: "seed"} if SEED_MODEL in statuses else {}
+    if search.finished:
+        statuses[verdict(search).champion] = "champion"
+    return statuses
+
+
+def _failures(search: Search, family: Mapping[int, Candidate]) -> tuple[Failure, ...]:
+    found = []
+    for index in sorted(search.outcomes):
+        outcome, number = search.outcomes[index], search.orders[index].number
+        if isinstance(outcome, Scored) or number not in family:
+            continue
+        reason = " ".join(str(value) for value in vars(outcome).values())
+        candidate = family[number]
+        found.append(
+            Failure(name=candidate.name, words=candidate.words, kind=_FAILURES[type(outcome)], reason=reason)
+        )
+    return tuple(found)
+
+
+def _running(
+    search: Search, family: Mapping[int, Candidate], since: Mapping[int, float]
+) -> tuple[Running, ...]:
+    return tuple(
+        Running(
+            name=family[search.orders[index].number].name,
+            words=family[search.orders[index].number].words,
+            rung=rung_name(search, search.orders[index].rung),
+            seed=search.orders[index].seed,
+            started_seconds_ago=seconds,
+        )
+        for index, seconds in sorted(since.items())
+    )
