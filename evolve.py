@@ -24,17 +24,16 @@ from foundry.cli.report import conclude
 from foundry.cli.run import Plan, Run, begin, plan_run, take_up
 from foundry.errors import UserError
 from foundry.trial.job import Limits
-from foundry.trial.outcome import Rejected
 from foundry.trial.pool import Pool
 from population import selection
 from population.board import Board, board_for
+from population.replay import NOTHING_NEW
 from population.search import Search, describe
-from population.view import DUPLICATE, Progress, standings, tokens_spent
+from population.view import Progress, standings, tokens_spent
 
 ARENA = "runs/evolve"
 SEARCH_OPTIONS = ("generations", "population", "tokens", "seed", "policy")
 PLAN_OPTIONS = ("population", "tokens", "seed", "seed_model", "experiment", "dataset", "operators", "policy")
-NOTHING_NEW = Rejected(gate=DUPLICATE, reason="every edit tried gives a program that is known already")
 
 
 def evolve(search: Search, nursery: Nursery, pool: Pool, record: Record, watch: Watch) -> None:

@@ -7,7 +7,6 @@ trial's own process.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import sys
 import types
@@ -15,6 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
+
+from foundry.errors import UserError, unknown
 
 FILENAME = "model.py"  # what tracebacks of candidate code show
 
@@ -26,7 +27,7 @@ def load_module(source: str) -> types.ModuleType:
     `torch.compile` look it up there.
 
     Raises:
-        ValueError: the source defines no class GPT that is an nn.Module, or no dataclass GPTConfig.
+        UserError: the source defines no class GPT that is an nn.Module, or no dataclass GPTConfig.
         Exception: whatever compiling or executing the source raises.
     """
     digest = hashlib.sha256(source.encode()).hexdigest()
@@ -46,15 +47,15 @@ def build_config(module: types.ModuleType, model_args: Mapping[str, object]) -> 
     """Make the module's GPTConfig from an experiment's `model_args`.
 
     Raises:
-        ValueError: GPTConfig has no such field, or a field without default is missing.
+        UserError: GPTConfig has no such field, or a field without default is missing.
     """
     fields = {field.name: field for field in dataclasses.fields(module.GPTConfig) if field.init}
     for key in model_args:
         if key not in fields:
-            raise ValueError(f"GPTConfig has no field {key!r}{_nearest(key, list(fields))}")
+            raise unknown("field of GPTConfig", key, fields)
     for name, field in fields.items():
         if _has_no_default(field) and name not in model_args:
-            raise ValueError(f"GPTConfig needs {name!r}, which model_args does not give")
+            raise UserError(f"GPTConfig needs {name!r}, which model_args does not give")
     return module.GPTConfig(**model_args)
 
 
@@ -62,7 +63,7 @@ def build_model(module: types.ModuleType, model_args: Mapping[str, object]) -> n
     """Make the module's GPT for `model_args`, on the current default device.
 
     Raises:
-        ValueError: as `build_config` does.
+        UserError: as `build_config` does.
         Exception: whatever the candidate's own constructor raises.
     """
     model: nn.Module = module.GPT(build_config(module, model_args))
@@ -73,19 +74,12 @@ def _demand_interface(module: types.ModuleType) -> None:
     names = [name for name, value in vars(module).items() if isinstance(value, type)]
     for name in ("GPTConfig", "GPT"):
         if name not in names:
-            raise ValueError(f"{FILENAME} defines no class {name}{_nearest(name, names)}")
+            raise UserError(f"{FILENAME} defines no class {name}, only {', '.join(sorted(names)) or 'none'}")
     if not dataclasses.is_dataclass(module.GPTConfig):
-        raise ValueError(f"GPTConfig in {FILENAME} is not a dataclass")
+        raise UserError(f"GPTConfig in {FILENAME} is not a dataclass")
     if not issubclass(module.GPT, nn.Module):
-        raise ValueError(f"GPT in {FILENAME} is not a torch.nn.Module")
+        raise UserError(f"GPT in {FILENAME} is not a torch.nn.Module")
 
 
 def _has_no_default(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return (
-        f"; the nearest is {near[0]!r}" if near else f"; it has {', '.join(sorted(known))}" if known else ""
-    )

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from foundry.trial.outcome import Crashed, Diverged, OutOfMemory, Rejected, Scored, TimedOut
 from genome import Candidate
 from population.confirmation import verdict
+from population.replay import NOTHING_NEW
 from population.search import SEED_MODEL, Order, Search
 from population.standings import Failure, Row, Running, Standings
 from population.statistics import sigma
 
-DUPLICATE = "duplicate"  # the gate that a birth fails when every edit tried gives a program known already
+DUPLICATE = NOTHING_NEW.gate  # what a birth fails at when every edit tried gives a known program
 
 _FAILURES = {
     Rejected: "rejected",

@@ -1,0 +1,35 @@
+"""The command line: `foundry COMMAND`, each command a module of this package with `main(argv)`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from foundry.errors import UserError, unknown
+
+COMMANDS = {
+    "gate": "run the gates on a model file",
+    "board": "show the leaderboard of a run",
+    "show": "show a candidate: where it comes from, what it scored, what it changes",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command named first; return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: foundry COMMAND [...]\n")
+        for name, purpose in COMMANDS.items():
+            print(f"  {name:<8} {purpose}")
+        print("\n  python evolve.py --help is the loop itself")
+        return 0
+    try:
+        if arguments[0] not in COMMANDS:
+            raise unknown("command", arguments[0], COMMANDS)
+    except UserError as error:
+        print(f"foundry: {error}", file=sys.stderr)
+        return 2
+    command = importlib.import_module(f"foundry.cli.{arguments[0]}")
+    code: int = command.main(arguments[1:])
+    return code

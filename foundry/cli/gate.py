@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from foundry.errors import UserError
+
 if TYPE_CHECKING:
     from foundry.gates import Subject
 
@@ -34,14 +36,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         source = _read(args.file)
         model_args, batch_size = _configuration(args.experiment)
-    except ValueError as error:
+    except UserError as error:
         return _refuse(str(error))
     from foundry.gates import Subject  # imports torch, which takes seconds that a bad path need not wait for
 
-    return _run(Subject(source=source, model_args=model_args, batch_size=batch_size), args.experiment)
+    return _run(Subject(source=source, model_args=model_args, batch_size=batch_size))
 
 
-def _run(subject: Subject, experiment: Path | None) -> int:
+def _run(subject: Subject) -> int:
     from foundry import gates
 
     for name in gates.names():
@@ -52,23 +54,21 @@ def _run(subject: Subject, experiment: Path | None) -> int:
             print(f"✓ {name:<20}{spent}")
             continue
         print(f"✗ {name:<20}{spent}  {failure.reason}")
-        wrong = _wrong_key(subject) if experiment and name == "instantiate" else None
-        return _refuse(f"{experiment}: model_args: {wrong}") if wrong else 1
+        misfit = _misfit(subject) if name == "instantiate" else None
+        return 1 if misfit is None else _refuse(misfit)
     return 0
 
 
-def _wrong_key(subject: Subject) -> str | None:
-    """Tell a configuration that does not fit the model's fields from a model that cannot be built."""
-    from foundry.source import build_config, load_module
+def _misfit(subject: Subject) -> str | None:
+    """Tell a file that has no GPT, or a configuration that does not fit its fields, from a broken model."""
+    from foundry.source import build_config
 
     try:
-        module = load_module(subject.source)
+        build_config(subject.module, subject.model_args)
+    except UserError as error:
+        return str(error)
     except Exception:
         return None
-    try:
-        build_config(module, subject.model_args)
-    except ValueError as error:
-        return str(error)
     return None
 
 
@@ -76,9 +76,9 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: byte {error.start} cannot be decoded") from None
+        raise UserError(f"{path} is not UTF-8: byte {error.start} cannot be decoded") from None
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _configuration(path: Path | None) -> tuple[dict[str, object], int]:
@@ -88,14 +88,14 @@ def _configuration(path: Path | None) -> tuple[dict[str, object], int]:
     try:
         experiment = yaml.safe_load(_read(path)) or {}
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     model_args = experiment.get("model_args", {}) if isinstance(experiment, dict) else None
     training = experiment.get("training", {}) if isinstance(experiment, dict) else None
     if not isinstance(model_args, dict) or not isinstance(training, dict):
-        raise ValueError(f"{path} is not an experiment: it needs model_args: and training:, each a mapping")
+        raise UserError(f"{path} is not an experiment: it needs model_args: and training:, each a mapping")
     batch_size = training.get("batch_size", BATCH_SIZE)
     if not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"{path}: training: batch_size is {batch_size!r}, not a positive whole number")
+        raise UserError(f"{path}: training: batch_size is {batch_size!r}, not a positive whole number")
     return {"vocab_size": CPU_RECIPE["vocab_size"], **model_args}, batch_size
 
 

@@ -1,0 +1,65 @@
+"""`foundry board`: the leaderboard of a run, while it goes on or later."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from foundry.cli.edge import guarded
+from foundry.cli.run import LEDGER, Plan
+from foundry.errors import UserError
+from genome import Arena
+from population.board import print_leaderboard
+from population.ledger import Ledger
+from population.rebuild import from_notes
+from population.replay import replay
+from population.standings import Standings, as_json
+from population.view import Progress, standings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the standings of the run in an arena."""
+    parser = argparse.ArgumentParser(prog="foundry board", description="Show the leaderboard of a run.")
+    parser.add_argument("arena", nargs="?", default="runs/evolve", help="default: runs/evolve")
+    parser.add_argument("--rows", type=int, default=20, metavar="N", help="candidates to show (default: 20)")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument("--rebuild", action="store_true", help="draw it from git alone, without the ledger")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    options = parser.parse_args(argv)
+    return guarded(lambda: _show(options), name="foundry board", debug=options.debug)
+
+
+def _show(options: argparse.Namespace) -> int:
+    current = read(options.arena, from_git=options.rebuild)
+    if options.json:
+        print(json.dumps(as_json(current), indent=2, sort_keys=True))
+    else:
+        print_leaderboard(current, Console(), rows=options.rows)
+    return 0
+
+
+def read(path: str, *, from_git: bool = False) -> Standings:
+    """Draw up the standings of the run in an arena, from its ledger or from git alone.
+
+    Raises:
+        UserError: there is no run.
+    """
+    if not Path(path, ".git").exists():
+        raise UserError(f"{path} is no arena: `python evolve.py --arena {path}` would begin a run there")
+    with Arena.open(path) as arena:
+        candidates = arena.candidates()
+        if not candidates:
+            raise UserError(f"{path} is a repository, but holds no run")
+        if from_git:
+            return from_notes(candidates, arena.notes(), arena=path)
+        with Ledger.read(arena.state / LEDGER) as ledger:
+            plan = Plan.from_json(ledger.settings)
+            search = replay(plan.search, ledger)
+            seconds = ledger.seconds()
+    family = {candidate.number: candidate for candidate in candidates}
+    progress = Progress(seconds=seconds, tokens_before=0, running={}, log="")
+    return standings(search, family, arena=path, dataset=plan.dataset, progress=progress)

@@ -1,0 +1,88 @@
+"""The standings of a run whose ledger is lost, from the arena's refs and notes alone."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from genome import Candidate
+from population.standings import Failure, Row, Standings
+
+_SCORE = re.compile(r"val_search (?P<rung>T(?:/(?P<share>\d+))?) seed (?P<seed>\d+)")
+
+
+def from_notes(
+    candidates: Sequence[Candidate], notes: Mapping[str, Mapping[str, str]], *, arena: str
+) -> Standings:
+    """Draw up standings from what the notes say; what only the ledger knew, such as spent time, is 0."""
+    scored = [(c, *best) for c in candidates if (best := _deepest(notes.get(c.commit, {}), c.seed))]
+    scored.sort(key=lambda entry: (entry[1], entry[3], entry[0].number))
+    by_commit = {c.commit: _scores(notes.get(c.commit, {}), c.seed) for c in candidates}
+    seed_model = by_commit[candidates[0].commit]
+    rows = []
+    for rank, (candidate, _, rung, loss) in enumerate(scored, 1):
+        note = notes[candidate.commit]
+        parent = by_commit[candidate.parents[0]].get(rung) if candidate.parents else None
+        rows.append(
+            Row(
+                rank=rank,
+                name=candidate.name,
+                words=candidate.words,
+                rung=rung,
+                loss=loss,
+                sigma=None,
+                versus_parent=None if parent is None else loss - parent,
+                versus_seed=loss - seed_model[rung] if rung in seed_model else None,
+                params=int(note["params"]),
+                tokens_per_second=float(note["tokens_per_second"]),
+                status="seed" if candidate.number == 0 else "scored",
+                pareto=False,
+                flops=int(note["train_flops"]),
+                kv_bytes=int(note["kv_bytes_per_token"]),
+            )
+        )
+    rejected = [(c, notes[c.commit]) for c in candidates if "rejected" in notes.get(c.commit, {})]
+    generation = max(c.generation for c in candidates)
+    return Standings(
+        arena=arena,
+        dataset=notes.get(candidates[0].commit, {}).get("data", "")[:8],
+        phase="done",
+        generation=generation,
+        generations=generation,
+        births=len(candidates) - 1,
+        births_planned=len(candidates) - 1,
+        evaluated=sum(1 for row in rows if row.status != "seed"),
+        rejected=dict(sorted(Counter(note["rejected"] for _, note in rejected).items())),
+        failed={},
+        duplicates=0,
+        tokens_spent=0,
+        flops_spent=0,
+        seconds=0.0,
+        seconds_left=0.0,
+        rows=tuple(rows),
+        failures=tuple(
+            Failure(
+                name=c.name, words=c.words, kind="rejected", reason=f"{note['rejected']} {note['reason']}"
+            )
+            for c, note in rejected
+        ),
+        running=(),
+        log="drawn from refs and notes: the ledger is not there",
+    )
+
+
+def _scores(note: Mapping[str, str], seed: int) -> dict[str, float]:
+    """Losses by rung at the search's seed; failures have no number and are passed over."""
+    found = {}
+    for key, value in note.items():
+        match = _SCORE.fullmatch(key)
+        if match and int(match["seed"]) == seed and re.fullmatch(r"\d+\.\d+", value):
+            found[match["rung"]] = float(value)
+    return found
+
+
+def _deepest(note: Mapping[str, str], seed: int) -> tuple[int, str, float] | None:
+    """Return the score at the largest budget: its share 1/n as n, its name, its loss."""
+    shares = [(int(rung.partition("/")[2] or 1), rung, loss) for rung, loss in _scores(note, seed).items()]
+    return min(shares, default=None)
