@@ -24,12 +24,13 @@ from foundry.cli.report import conclude
 from foundry.cli.run import Plan, Run, begin, plan_run, take_up
 from foundry.errors import UserError
 from foundry.trial.job import Limits
+from foundry.trial.outcome import Outcome
 from foundry.trial.pool import Pool
 from population import selection
 from population.board import Board, board_for
 from population.replay import NOTHING_NEW
-from population.search import Search, describe
-from population.view import Progress, standings, tokens_spent
+from population.search import Order, Search, describe
+from population.view import Progress, rung_name, standings, tokens_spent
 
 ARENA = "runs/evolve"
 SEARCH_OPTIONS = ("generations", "population", "tokens", "seed", "policy")
@@ -54,8 +55,8 @@ def evolve(search: Search, nursery: Nursery, pool: Pool, record: Record, watch: 
             order = search.orders[int(name)]
             record.keep(order, nursery.family[order.number], outcome)
             search.tell(order, outcome)
-            watch.ended(order.index, f"{nursery.family[order.number].name}: {describe(outcome)}")
             record.write()
+            watch.ended(order, outcome)
         watch.show()
 
 
@@ -75,10 +76,12 @@ class Watch:
             self._tokens_before = tokens_spent(self._search)
         self._since[order] = time.monotonic()
 
-    def ended(self, order: int, log: str) -> None:
-        """Note that a trial has ended, and what to say of it."""
-        del self._since[order]
-        self._log = log
+    def ended(self, order: Order, outcome: Outcome) -> None:
+        """Note that a trial has ended, and how."""
+        del self._since[order.index]
+        name, rung = self._nursery.family[order.number].name, rung_name(self._search, order.rung)
+        self._log = f"{name}  {rung}  seed {order.seed}  {order.split} {describe(outcome)}"
+        self.show()
 
     def show(self) -> None:
         """Bring the board up to date."""

@@ -43,9 +43,9 @@ def _table(result: Verdict, family: Mapping[int, Candidate]) -> Table:
         box=None,
         padding=(0, 1),
     )
-    table.add_column("candidate", no_wrap=True, ratio=1)
-    for column in ("loss", "Δseed", "95% interval", "p (Holm)", "claimed"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("candidate", no_wrap=True, overflow="ellipsis", max_width=24)
+    for column, width in (("loss", 6), ("Δseed", 7), ("95% interval", 15), ("p (Holm)", 8), ("claimed", 7)):
+        table.add_column(column, justify="right", no_wrap=True, min_width=width)
     for finalist in result.finalists:
         table.add_row(family[finalist.number].name, *_figures(finalist))
     mean = math.fsum(result.seed_losses) / seeds

@@ -55,6 +55,11 @@ class Pool:
         """How many more trials may start now."""
         return self.workers - len(self._running)
 
+    @property
+    def server_pid(self) -> int:
+        """The process that forks the trials."""
+        return self._server.pid
+
     def start(self, name: str, job: Job) -> None:
         """Begin a trial; `name` comes back with its outcome."""
         assert self.free > 0

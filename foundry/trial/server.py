@@ -56,6 +56,17 @@ def preload(dataset_args: list[str]) -> None:
     if dataset_args:
         name, split, *vocabulary = dataset_args
         dataset.load(name, split, *vocabulary)
+    if not torch.accelerator.is_available():  # whose autograd threads no fork would survive
+        _rehearse()
+
+
+def _rehearse() -> None:
+    """Pass a small model through the gates, so that no trial pays for what torch does only once."""
+    from foundry import gates
+    from foundry.seed import read_model
+
+    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 32, "block_size": 16, "vocab_size": 32}
+    assert gates.check(gates.Subject(source=read_model("v1"), model_args=sizes, batch_size=2)) is None
 
 
 class Server:

@@ -1,0 +1,204 @@
+"""The pool with real processes: every way to end has its outcome, and nobody else is harmed by it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from foundry.data import dataset
+from foundry.trial.job import Job, Limits
+from foundry.trial.outcome import Crashed, Diverged, Outcome, OutOfMemory, Rejected, Scored, TimedOut
+from foundry.trial.pool import Pool
+
+V1 = resources.files("foundry").joinpath("models/v1.py").read_text("utf-8")
+EXPERIMENT = (Path(__file__).parents[2] / "experiments" / "micro.yaml").read_text("utf-8")
+FORWARD = "        T = idx.size(1)\n"
+STEP = 8 * 32  # tokens
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "text.txt"
+    path.write_text(dataset.read_text("shakespeare_char")[:20_000])
+    return path
+
+
+@pytest.fixture(scope="module")
+def job(text: Path) -> Job:
+    experiment = EXPERIMENT.replace("shakespeare_char", str(text))
+    sha256 = dataset.load(str(text)).sha256
+    return Job(
+        model=V1, experiment=experiment, data=sha256, seed=0, tokens=5 * STEP, budget=20 * STEP, gated=False
+    )
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("checkpoints")
+
+
+@pytest.fixture(scope="module")
+def pool(checkpoints: Path) -> Iterator[Pool]:
+    with Pool(2, checkpoints=checkpoints, limits=Limits(seconds=20, memory=1200 << 20)) as opened:
+        yield opened
+
+
+def outcomes(pool: Pool, **jobs: Job) -> dict[str, Outcome]:
+    """Run jobs to their end, as many at a time as the pool takes."""
+    waiting = list(jobs.items())
+    found: dict[str, Outcome] = {}
+    deadline = time.monotonic() + 120
+    while len(found) < len(jobs):
+        assert time.monotonic() < deadline, f"no news of {jobs.keys() - found.keys()}"
+        while waiting and pool.free:
+            pool.start(*waiting.pop(0))
+        found.update(pool.finished(timeout=0.5))
+    return found
+
+
+def rogue(job: Job, statement: str, *, where: str = FORWARD) -> Job:
+    """The job with a statement put into its model: into forward, or before any other line that is given."""
+    assert where in job.model
+    indent = where[: len(where) - len(where.lstrip())]
+    return replace(job, model=job.model.replace(where, f"{indent}{statement}\n{where}", 1))
+
+
+def loss_of(outcome: Outcome) -> float:
+    assert isinstance(outcome, Scored), outcome
+    return outcome.loss
+
+
+def test_scores_and_what_they_say(pool: Pool, job: Job, text: Path) -> None:
+    outcome = outcomes(pool, a=job)["a"]
+    assert isinstance(outcome, Scored)
+    assert 2.5 < outcome.loss < 4.2
+    assert outcome.tokens == 5 * STEP
+    tokens, positions = len(set(text.read_text())) * 32, 32 * 32
+    assert outcome.params == tokens + positions + 32 + 2 * (2 * 32 + 12 * 32 * 32)
+    assert outcome.kv_bytes_per_token == 2 * 2 * 32 * 2  # layers, keys and values, width, bytes
+
+
+def test_the_same_job_has_the_same_score_bit_for_bit(pool: Pool, job: Job) -> None:
+    both = outcomes(pool, a=job, b=job)
+    assert loss_of(both["a"]) == loss_of(both["b"])
+
+
+def test_going_on_from_a_rung_equals_training_through(pool: Pool, job: Job, checkpoints: Path) -> None:
+    climbing = replace(job, seed=5)
+    outcomes(pool, first=climbing)
+    saved = checkpoints / climbing.training_key
+    assert [path.name for path in saved.iterdir()] == ["5.safetensors"]
+    resumed = outcomes(pool, second=replace(climbing, tokens=15 * STEP))["second"]
+    for path in saved.iterdir():
+        path.unlink()
+    through = outcomes(pool, through=replace(climbing, tokens=15 * STEP))["through"]
+    assert loss_of(resumed) == loss_of(through)
+
+
+def test_seeds_and_splits_are_part_of_the_key(job: Job) -> None:
+    others = [
+        replace(job, seed=1),
+        replace(job, tokens=6 * STEP),
+        replace(job, split="test"),
+        rogue(job, "pass"),
+    ]
+    assert len({job.key, *(other.key for other in others)}) == 5
+    assert replace(job, gated=True).key == job.key
+    assert replace(job, tokens=6 * STEP).training_key == job.training_key
+
+
+def test_every_way_to_end_has_its_outcome_and_harms_nobody(pool: Pool, job: Job) -> None:
+    alone = loss_of(outcomes(pool, alone=replace(job, seed=3))["alone"])
+    jobs = {
+        "raises": rogue(job, "raise KeyError('gone')"),
+        "exits": rogue(job, "raise SystemExit(3)"),
+        "leaves": rogue(job, "__import__('os')._exit(7)"),
+        "faults": rogue(job, "__import__('ctypes').string_at(0)"),
+        "innocent": replace(job, seed=3),
+        "recurses": rogue(job, "self.forward(idx, targets)"),
+        "eats": rogue(job, "self.hoard = [torch.ones(1 << 26) for _ in range(16)]"),
+        "diverges": rogue(job, "self.lm_head.weight.data.mul_(float('nan'))"),
+        "chatters": rogue(job, "print('x' * 1000)"),
+        "misshapen": rogue(job, "idx = idx[:, :-1] if not self.training else idx"),
+        "leaks": rogue(
+            job, "x = torch.roll(idx, -1, 1); return F.one_hot(x, self.config.vocab_size) * 9.0, None"
+        ),
+    }
+    jobs["leaks"] = replace(jobs["leaks"], gated=True)
+    found = outcomes(pool, **jobs)
+    assert found["raises"] == Crashed(reason="KeyError: 'gone'")
+    assert found["exits"] == Crashed(reason="SystemExit: 3")
+    assert found["leaves"] == Crashed(reason="the trial's process ended with status 7")
+    assert found["faults"] == Crashed(reason="the trial's process was killed by SIGSEGV")
+    assert isinstance(found["recurses"], Crashed)
+    assert isinstance(found["eats"], OutOfMemory)
+    assert found["diverges"] == Diverged(step=0)
+    assert loss_of(found["chatters"]) == loss_of(outcomes(pool, plain=job)["plain"])
+    assert isinstance(found["misshapen"], Crashed)
+    assert isinstance(found["leaks"], Rejected)
+    assert loss_of(found["innocent"]) == alone
+
+
+def test_a_trial_that_overruns_is_killed_with_its_children(
+    checkpoints: Path, job: Job, tmp_path: Path
+) -> None:
+    marker = tmp_path / "pid"
+    fork = (
+        "import os; pid = os.fork(); pid or open("
+        f"{str(marker)!r}, 'w').write(str(os.getpid())); [None for _ in iter(int, 1)]"
+    )
+    endless = rogue(job, f"exec({fork!r})")
+    with Pool(1, checkpoints=checkpoints, limits=Limits(seconds=3)) as pool:
+        assert outcomes(pool, endless=endless)["endless"] == TimedOut(seconds=3)
+        assert gone(int(marker.read_text()))
+        assert isinstance(outcomes(pool, next=job)["next"], Scored)
+
+
+def test_trials_outlive_their_server(pool: Pool, job: Job) -> None:
+    expected = loss_of(outcomes(pool, quiet=replace(job, seed=9))["quiet"])
+    pool.start("a", replace(job, seed=9))
+    os.kill(pool.server_pid, signal.SIGKILL)
+    found: dict[str, Outcome] = {}
+    while not found:
+        found.update(pool.finished(timeout=1))
+    assert loss_of(found["a"]) == expected
+
+
+def test_a_server_whose_driver_is_gone_leaves_with_its_trials(
+    checkpoints: Path, job: Job, tmp_path: Path
+) -> None:
+    marker = tmp_path / "pid"
+    note = f"import os; open({str(marker)!r}, 'w').write(str(os.getpid())); [None for _ in iter(int, 1)]"
+    pool = Pool(1, checkpoints=checkpoints)
+    pool.start("endless", rogue(job, f"exec({note!r})"))
+    deadline = time.monotonic() + 60
+    while not (marker.exists() and marker.read_text()):
+        assert time.monotonic() < deadline
+        list(pool.finished(timeout=0.05))
+    server = pool.server_pid
+    pool._connection.shutdown(socket.SHUT_RDWR)  # what the kernel does when a driver dies
+    os.waitpid(server, 0)
+    assert gone(int(marker.read_text()))
+    pool._server.returncode = 0  # reaped above
+    pool.close()
+
+
+def gone(pid: int) -> bool:
+    """Wait until a process has ended or is a zombie that nobody has reaped yet."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+                return True
+            os.kill(pid, 0)
+        except (ProcessLookupError, FileNotFoundError):
+            return True
+    return False
