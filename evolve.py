@@ -126,7 +126,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
             watch.show()
         conclude(current, search, nursery.family, console)
     except KeyboardInterrupt:
-        console.print(f"\nStopped. Nothing finished is lost; go on with:\n  {_resume_command(options)}")
+        console.print("\nStopped. Nothing that was finished is lost; go on with:")
+        console.print(f"  {_resume_command(options)}", highlight=False, soft_wrap=True)
         return 130
     finally:
         current.close()

@@ -29,11 +29,15 @@ class Settings:
     eta: int = 3
     height: int = 3  # rungs: tokens / 9, tokens / 3, tokens
     policy: str = "tournament"
-    living: int = 12  # how many may be parents; the oldest leaves
+    living: int = 8  # how many may be parents; the oldest leaves
     base_seeds: int = 3  # full trainings of the seed model, for the noise between seeds
     finalists: int = 3
     confirm_seeds: int = 6
-    lag: int = 8
+
+    @property
+    def lag(self) -> int:
+        """Orders that may be under way while the next is decided: a generation, so more use more workers."""
+        return max(2, self.population)
 
     @property
     def births(self) -> int:
@@ -149,10 +153,8 @@ class Search:
             self.seed_scores.append(loss)
         if order.seed == self.settings.seed:
             self.rungs.record(order.number, order.rung, loss)
-            if order.rung > 0:  # survived the first cut: may be a parent, and is young again
-                if order.number in self._living:
-                    self._living.remove(order.number)
-                self._living.append(order.number)
+            if order.rung == self.rungs.top:
+                self._rejuvenate(order.number)
 
     def _decide(self) -> Order | None:
         if self._baseline:
@@ -169,8 +171,15 @@ class Search:
             self._confirm()
         return self._confirmations.pop(0) if self._confirmations else None
 
+    def _rejuvenate(self, number: int) -> None:
+        """Make a candidate the youngest of those that may be parents; the oldest leaves."""
+        if number in self._living:
+            self._living.remove(number)
+        self._living.append(number)
+
     def _promotion(self, number: int, rung: int) -> Order:
         self.rungs.promote(number, rung)
+        self._rejuvenate(number)
         return Order(number=number, rung=rung + 1, seed=self.settings.seed)
 
     def _birth(self) -> Order:
