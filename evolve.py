@@ -11,7 +11,6 @@ import argparse
 import os
 import shlex
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,15 +21,14 @@ from foundry.cli.nursery import Nursery
 from foundry.cli.record import Record
 from foundry.cli.report import conclude
 from foundry.cli.run import Plan, Run, begin, plan_run, take_up
+from foundry.cli.watch import Watch
 from foundry.errors import UserError
 from foundry.trial.job import Limits
-from foundry.trial.outcome import Outcome
 from foundry.trial.pool import Pool
 from population import selection
-from population.board import Board, board_for
+from population.board import board_for
 from population.replay import NOTHING_NEW
-from population.search import Order, Search, describe
-from population.view import Progress, rung_name, standings, tokens_spent
+from population.search import Search
 
 ARENA = "runs/evolve"
 SEARCH_OPTIONS = ("generations", "population", "tokens", "seed", "policy")
@@ -58,73 +56,28 @@ def evolve(search: Search, nursery: Nursery, pool: Pool, record: Record, watch: 
             record.write()
             watch.ended(order, outcome)
         watch.show()
-
-
-class Watch:
-    """Keeps the clocks of a run, which nothing is decided by, and shows it on the board."""
-
-    def __init__(self, run: Run, path: str, search: Search, nursery: Nursery, board: Board) -> None:
-        self._run, self._path, self._search, self._nursery, self._board = run, path, search, nursery, board
-        self._began = time.monotonic()
-        self._since: dict[int, float] = {}
-        self._tokens_before: int | None = None
-        self._log = "starting the trial server: it imports torch"
-
-    def started(self, order: int) -> None:
-        """Note that a trial has begun."""
-        if self._tokens_before is None:
-            self._tokens_before = tokens_spent(self._search)
-        self._since[order] = time.monotonic()
-
-    def ended(self, order: Order, outcome: Outcome) -> None:
-        """Note that a trial has ended, and how."""
-        del self._since[order.index]
-        name, rung = self._nursery.family[order.number].name, rung_name(self._search, order.rung)
-        self._log = f"{name}  {rung}  seed {order.seed}  {order.split} {describe(outcome)}"
-        self.show()
-
-    def show(self) -> None:
-        """Bring the board up to date."""
-        now = time.monotonic()
-        progress = Progress(
-            seconds=now - self._began,
-            tokens_before=self._tokens_before or 0,
-            running={order: now - since for order, since in self._since.items()},
-            log=self._log,
-        )
-        plan, family = self._run.plan, self._nursery.family
-        self._board.show(
-            standings(self._search, family, arena=self._path, dataset=plan.dataset, progress=progress)
-        )
+    record.write()
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Begin or take up a run and carry it to its end."""
-    if options.resume:
-        for name in PLAN_OPTIONS:
-            if getattr(options, name) is not None:
-                raise UserError(
-                    f"--{name.replace('_', '-')} is part of the run in {options.arena}: leave it out"
-                )
-        current = take_up(options.arena, options.generations)
-    else:
-        current = begin(options.arena, _plan(options))
+    current = _resumed(options) if options.resume else begin(options.arena, _plan(options))
     search = Search(current.plan.search)
     nursery = Nursery(current.arena, current.ledger, current.seed, current.plan.operators)
     record = Record(current.arena, current.ledger, search, current.plan.data)
+    preload = current.plan.preload
     limits = Limits(seconds=options.trial_seconds, memory=options.trial_memory << 20)
     try:
         with (
             board_for(console) as board,
-            Pool(
-                options.workers, checkpoints=record.checkpoints, limits=limits, preload=current.plan.preload
-            ) as pool,
+            Pool(options.workers, checkpoints=record.checkpoints, limits=limits, preload=preload) as pool,
         ):
             watch = Watch(current, options.arena, search, nursery, board)
             watch.show()
             evolve(search, nursery, pool, record, watch)
             watch.show()
         conclude(current, search, nursery.family, console)
+        current.arena.tidy()
     except KeyboardInterrupt:
         console.print("\nStopped. Nothing that was finished is lost; go on with:")
         console.print(f"  {_resume_command(options)}", highlight=False, soft_wrap=True)
@@ -148,6 +101,14 @@ def _plan(options: argparse.Namespace) -> Plan:
         operator_names=options.operators or (),
         **{name: value for name in SEARCH_OPTIONS if (value := getattr(options, name)) is not None},
     )
+
+
+def _resumed(options: argparse.Namespace) -> Run:
+    for name in PLAN_OPTIONS:
+        if getattr(options, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{option} is part of the run in {options.arena}: leave it out")
+    return take_up(options.arena, options.generations)
 
 
 def _resume_command(options: argparse.Namespace) -> str:

@@ -106,7 +106,7 @@ def _seconds_left(search: Search, progress: Progress) -> float | None:
         return None
     s = search.settings
     climb = [
-        s.births / s.eta**rung * (s.budget(rung) - (s.budget(rung - 1) if rung else 0))
+        s.births / float(s.eta**rung) * (s.budget(rung) - (s.budget(rung - 1) if rung else 0))
         for rung in range(s.height)
     ]
     planned = sum(climb) + s.tokens * (s.base_seeds + s.confirm_seeds * (s.finalists + 1))

@@ -49,7 +49,11 @@ def preload(dataset_args: list[str]) -> None:
 
     import foundry.trial.trial  # noqa: F401
     from foundry.data import dataset
+    from foundry.registry import load_part, module_names
 
+    for kind in ("optimizer", "schedule"):
+        for name in module_names(f"foundry/training/{kind}s"):
+            load_part(f"foundry/training/{kind}s", kind, name)
     torch.set_num_threads(1)
     with contextlib.suppress(RuntimeError):
         torch.set_num_interop_threads(1)

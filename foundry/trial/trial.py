@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 import time
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from foundry import gates
@@ -104,7 +106,10 @@ class _Trial:
             total=total,
         )
         if first < steps < total:  # a full training is never resumed
-            checkpoint.save(self.folder / f"{steps}.safetensors", model, optimizers, steps)
+            with contextlib.suppress(
+                OSError, SafetensorError
+            ):  # a full disk costs the next rung time, not the candidate its score
+                checkpoint.save(self.folder / f"{steps}.safetensors", model, optimizers, steps)
         return first
 
     def _furthest(self, steps: int) -> Path | None:

@@ -1,0 +1,50 @@
+"""The clocks of a run, which nothing is decided by, and what its board shows."""
+
+from __future__ import annotations
+
+import time
+
+from foundry.cli.nursery import Nursery
+from foundry.cli.run import Run
+from foundry.trial.outcome import Outcome
+from population.board import Board
+from population.search import Order, Search, describe
+from population.view import Progress, rung_name, standings, tokens_spent
+
+
+class Watch:
+    """Notes when trials begin and end, and keeps the board up to date."""
+
+    def __init__(self, run: Run, path: str, search: Search, nursery: Nursery, board: Board) -> None:
+        self._run, self._path, self._search, self._nursery, self._board = run, path, search, nursery, board
+        self._began = time.monotonic()
+        self._since: dict[int, float] = {}
+        self._tokens_before: int | None = None
+        self._log = "starting the trial server: it imports torch"
+
+    def started(self, order: int) -> None:
+        """Note that a trial has begun."""
+        if self._tokens_before is None:
+            self._tokens_before = tokens_spent(self._search)
+        self._since[order] = time.monotonic()
+
+    def ended(self, order: Order, outcome: Outcome) -> None:
+        """Note that a trial has ended, and how."""
+        del self._since[order.index]
+        name, rung = self._nursery.family[order.number].name, rung_name(self._search, order.rung)
+        self._log = f"{name}  {rung}  seed {order.seed}  {order.split} {describe(outcome)}"
+        self.show()
+
+    def show(self) -> None:
+        """Bring the board up to date."""
+        now = time.monotonic()
+        progress = Progress(
+            seconds=now - self._began,
+            tokens_before=self._tokens_before or 0,
+            running={order: now - since for order, since in self._since.items()},
+            log=self._log,
+        )
+        plan, family = self._run.plan, self._nursery.family
+        self._board.show(
+            standings(self._search, family, arena=self._path, dataset=plan.dataset, progress=progress)
+        )
