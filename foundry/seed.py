@@ -54,7 +54,8 @@ def _classes(source: str, name: str) -> dict[str, ast.ClassDef]:
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError) as error:
-        line = f" at line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        lineno = getattr(error, "lineno", None)  # none for a null byte
+        line = f" at line {lineno}" if lineno else ""
         raise UserError(f"model file {name!r} is not valid Python{line}") from None
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     for wanted in ("GPT", "GPTConfig"):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 
 from foundry.trial.job import Job
 from foundry.trial.outcome import Outcome, Rejected, Scored
 from genome import Arena, Candidate
 from population.ledger import Ledger
-from population.search import Order, Search
+from population.search import Order, Search, describe
 from population.view import rung_name
 
 
@@ -23,7 +22,8 @@ class Record:
         self._search = search
         self._data = data
         self._jobs: dict[tuple[int, int], Job] = {}  # one per training, at the rung last asked for
-        self._facts: dict[Candidate, dict[str, str | int | float]] = {}
+        self._scores: dict[Candidate, dict[str, str | int]] = {}
+        self._costs: dict[Candidate, dict[str, str | int]] = {}
         self._unwritten: set[Candidate] = set()
 
     def job(self, order: Order, candidate: Candidate) -> Job:
@@ -58,9 +58,8 @@ class Record:
 
     def write(self) -> None:
         """Bring the arena's notes up to date, and drop checkpoints that hardly anyone will resume."""
-        self._arena.note(
-            {candidate: self._facts[candidate] for candidate in sorted(self._unwritten, key=_number)}
-        )
+        written = sorted(self._unwritten, key=lambda candidate: candidate.number)
+        self._arena.note({c: {**self._scores[c], **self._costs.get(c, {})} for c in written})
         self._unwritten.clear()
         wanted = {job.training_key for (n, _), job in self._jobs.items() if n in self._search.resumable()}
         if self.checkpoints.exists():
@@ -72,22 +71,17 @@ class Record:
         if isinstance(outcome, Rejected):
             self._arena.reject(candidate, gate=outcome.gate, reason=outcome.reason)
             return
-        self._facts.setdefault(candidate, {}).update(self._describe(order, outcome))
-        self._unwritten.add(candidate)
-
-    def _describe(self, order: Order, outcome: Outcome) -> Mapping[str, str | int | float]:
+        scores = self._scores.setdefault(candidate, {})
         where = f"{order.split} {rung_name(self._search, order.rung)} seed {order.seed}"
-        if not isinstance(outcome, Scored):
-            return {where: type(outcome).__name__, "reason": " ".join(str(v) for v in vars(outcome).values())}
-        return {
-            where: f"{outcome.loss:.6f}",
-            "params": outcome.params,
-            "train_flops": outcome.train_flops,
-            "kv_bytes_per_token": outcome.kv_bytes_per_token,
-            "tokens_per_second": round(outcome.tokens_per_second),
-            "data": self._data,
-        }
-
-
-def _number(candidate: Candidate) -> int:
-    return candidate.number
+        if isinstance(outcome, Scored):
+            scores[where] = f"{outcome.loss:.6f}"
+            self._costs[candidate] = {
+                "params": outcome.params,
+                "train_flops": outcome.train_flops,
+                "kv_bytes_per_token": outcome.kv_bytes_per_token,
+                "tokens_per_second": round(outcome.tokens_per_second),
+                "data": self._data,
+            }
+        else:
+            scores[where] = describe(outcome)
+        self._unwritten.add(candidate)

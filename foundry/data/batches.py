@@ -29,7 +29,8 @@ def windows(tokens: Tensor, *, block_size: int, batch_size: int) -> Iterator[tup
     n = (len(tokens) - 1) // block_size
     inputs = tokens[: n * block_size].view(n, block_size).long()
     targets = tokens[1 : n * block_size + 1].view(n, block_size).long()
-    yield from zip(torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True)
+    for i in range(0, n, batch_size):
+        yield inputs[i : i + batch_size], targets[i : i + batch_size]
     if (len(tokens) - 1) % block_size:
         rest = tokens[n * block_size :].long()
         yield rest[None, :-1], rest[None, 1:]

@@ -85,6 +85,8 @@ def encode(text: str, vocabulary: str, source: str) -> NDArray[np.uint32]:
     Raises:
         UserError: the text has a character that the vocabulary lacks; `source` names the text.
     """
+    if not vocabulary:
+        raise UserError(f"{source}: its vocabulary is empty")
     points = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
     known = np.frombuffer(vocabulary.encode("utf-32-le"), dtype=np.uint32)
     ids = np.minimum(np.searchsorted(known, points), len(known) - 1)

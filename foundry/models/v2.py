@@ -20,7 +20,7 @@ class GPTConfig:
     vocab_size: int = 50304
     n_layer: int = 12
     n_head: int = 12
-    n_kv_head: int = 4  # must divide n_head; n_head // n_kv_head query heads share one key and value
+    n_kv_head: int = 2  # must divide n_head; n_head // n_kv_head query heads share one key and value
     n_embd: int = 768
     dropout: float = 0.0
     bias: bool = False

@@ -21,8 +21,13 @@ def save(path: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optimize
                 tensors[f"optimizer.{i}.{index}.{key}"] = torch.as_tensor(value)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    save_file({name: t.detach().contiguous() for name, t in tensors.items()}, partial, {"step": str(step)})
-    partial.replace(path)
+    # clones, for safetensors refuses tensors that share memory, as two views of one table do
+    own = {name: t.detach().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
+    try:
+        save_file(own, partial, {"step": str(step)})
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load(path: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,6 +38,10 @@ class Training:
     def __post_init__(self) -> None:
         for name in ("batch_size", "gradient_accumulation_steps", "max_iters"):
             _require(getattr(self, name) >= 1, f"training.{name} must be at least 1")
+        _require(
+            self.lr_decay_iters is None or self.lr_decay_iters >= 1,
+            "training.lr_decay_iters must be at least 1",
+        )
         for name in ("learning_rate", "muon_lr"):
             _require(getattr(self, name) > 0, f"training.{name} must be above 0")
         for name in ("min_lr", "weight_decay", "grad_clip", "warmup_iters"):
@@ -92,18 +98,29 @@ def parse(text: str, source: str = "experiment.yaml") -> Experiment:
         UserError: not YAML, an unknown key (the message names the nearest), or a value of the wrong kind.
     """
     try:
-        body = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        body = yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError) as error:  # a day of 2024-13-45 is a ValueError
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         raise UserError(f"{source} is not valid YAML{where}") from None
     try:
-        experiment = _build(Experiment, body or {}, "")
+        experiment = _build(Experiment, {} if body is None else body, "")
         assert isinstance(experiment, Experiment)
         _check_model_args(experiment.model_args)
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     return experiment
+
+
+class _Loader(yaml.SafeLoader):
+    """Read 1e-6 and 5.0e5 as numbers; YAML 1.1 takes both for text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
 
 
 def _build(kind: type, body: object, prefix: str) -> object:
@@ -130,10 +147,12 @@ def _convert(value: object, hint: object, name: str) -> object:
     if optional:
         hint = next(arg for arg in typing.get_args(hint) if arg is not type(None))
     if hint is float and not isinstance(value, bool):
-        try:  # YAML reads 1e-3, without a point, as text
-            return float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            pass
+        try:  # in quotes, too
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if math.isfinite(number):
+            return number
     if hint is int and isinstance(value, int) and not isinstance(value, bool):
         return value
     if hint is str and isinstance(value, str):
@@ -146,12 +165,18 @@ def _convert(value: object, hint: object, name: str) -> object:
 
 def _check_model_args(args: Mapping[str, object]) -> None:
     for name, value in args.items():
+        _require(isinstance(name, str), f"model_args: {name!r} is not the name of a field")
         if name in ("n_layer", "n_head", "n_kv_head", "n_embd", "block_size", "vocab_size"):
             whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
             _require(whole, f"model_args.{name} must be a whole number of at least 1, not {value!r}")
     n_embd, n_head = args.get("n_embd"), args.get("n_head")
     if isinstance(n_embd, int) and isinstance(n_head, int):
         _require(n_embd % n_head == 0, f"model_args.n_embd {n_embd} is not divisible by n_head {n_head}")
+    n_kv_head = args.get("n_kv_head")
+    if isinstance(n_head, int) and isinstance(n_kv_head, int):
+        _require(
+            n_head % n_kv_head == 0, f"model_args.n_head {n_head} is not divisible by n_kv_head {n_kv_head}"
+        )
 
 
 def _require(condition: bool, sentence: str) -> None:

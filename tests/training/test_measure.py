@@ -1,0 +1,103 @@
+"""What a model costs, against the formulas of the literature."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from training_helpers import sizes, source_of
+
+from foundry.source import build_model, load_module
+from foundry.training.measure import Cost, cost
+
+RECIPE: dict[str, object] = {
+    **{"n_layer": 4, "n_head": 4, "n_embd": 128, "block_size": 64, "vocab_size": 65, "bias": False}
+}
+
+
+def cost_of(source: str, model_args: dict[str, object], batch_size: int = 12, block_size: int = 64) -> Cost:
+    module = load_module(source)
+    return cost(lambda: build_model(module, model_args), batch_size=batch_size, block_size=block_size)
+
+
+def test_v1_costs_what_nanogpt_says() -> None:
+    found = cost_of(source_of("v1"), RECIPE)
+    assert found.params == 804_096
+    per_token = 6 * 795_904 + 12 * 4 * 128 * 64  # 6N + 12LHQT
+    assert found.flops_per_step / (12 * 64) == pytest.approx(per_token, rel=0.02)
+
+
+def test_v1_flops_are_those_of_its_matrix_products() -> None:
+    found = cost_of(source_of("v1"), RECIPE)
+    in_blocks, head = 4 * 12 * 128**2, 65 * 128  # looking up an embedding costs nothing
+    assert found.flops_per_step == 12 * 64 * (6 * (in_blocks + head) + 12 * 4 * 128 * 64)
+
+
+def test_v2_flops_are_those_of_its_matrix_products() -> None:
+    found = cost_of(source_of("v2"), {**RECIPE, "n_kv_head": 2})
+    in_blocks = 4 * (2 * 128 * 128 + 2 * 128 * 64 + 3 * 128 * 341)
+    assert found.flops_per_step == 12 * 64 * (6 * (in_blocks + 65 * 128) + 12 * 4 * 128 * 64)
+
+
+def test_flops_grow_with_the_batch() -> None:
+    one, three = (cost_of(source_of("v1"), sizes("v1"), batch_size=n, block_size=8) for n in (1, 3))
+    assert three.flops_per_step == 3 * one.flops_per_step
+    assert three.kv_bytes_per_token == one.kv_bytes_per_token
+
+
+@pytest.mark.parametrize("n_layer", [1, 4])
+def test_v1_caches_keys_and_values_of_all_heads(n_layer: int) -> None:
+    found = cost_of(source_of("v1"), {**RECIPE, "n_layer": n_layer})
+    assert found.kv_bytes_per_token == 2 * n_layer * 128 * 2
+
+
+@pytest.mark.parametrize("n_kv_head", [1, 2, 4])
+def test_v2_caches_its_key_value_heads_alone(n_kv_head: int) -> None:
+    found = cost_of(source_of("v2"), {**RECIPE, "n_kv_head": n_kv_head})
+    assert found.kv_bytes_per_token == 2 * 4 * n_kv_head * 32 * 2
+
+
+def test_a_model_larger_than_memory_is_counted() -> None:
+    huge = {**RECIPE, "n_layer": 2, "n_embd": 65_536, "n_head": 64, "vocab_size": 128_256}
+    devices: set[str] = set()
+    module = load_module(source_of("v1"))
+
+    def build() -> nn.Module:
+        model = build_model(module, huge)
+        devices.update(p.device.type for p in model.parameters())
+        return model
+
+    found = cost(build, batch_size=64, block_size=64)
+    n = 128_256 * 65_536 + 64 * 65_536 + 2 * (12 * 65_536**2 + 2 * 65_536) + 65_536
+    assert (found.params, devices) == (n, {"meta"})  # 440 GB of parameters
+
+
+READS_A_VALUE_WHEN_BUILT = (
+    "        self.config = config\n",
+    "        self.config = config\n        torch.ones(3).tolist()\n",
+)
+READS_A_VALUE_AT_WORK = (
+    "        T = idx.size(1)\n",
+    "        T = idx.size(1)\n        assert idx.max().item() >= 0\n",
+)
+
+
+@pytest.mark.parametrize("base", ["v1", "v2"])
+@pytest.mark.parametrize("change", [READS_A_VALUE_WHEN_BUILT, READS_A_VALUE_AT_WORK])
+def test_a_model_that_reads_values_costs_the_same(base: str, change: tuple[str, str]) -> None:
+    plain = cost_of(source_of(base), sizes(base), block_size=8)
+    assert cost_of(source_of(base, change), sizes(base), block_size=8) == plain
+
+
+def test_a_model_that_cannot_run_says_why() -> None:
+    source = source_of(
+        "v1", ("        T = idx.size(1)\n", "        T = idx.size(1)\n        x = undefined\n")
+    )
+    with pytest.raises(NameError, match="undefined"):
+        cost_of(source, sizes("v1"), block_size=8)
+
+
+def test_measuring_draws_nothing() -> None:
+    state = torch.get_rng_state()
+    cost_of(source_of("v1"), sizes("v1", dropout=0.1), block_size=8)
+    assert torch.equal(torch.get_rng_state(), state)
