@@ -44,5 +44,5 @@ def test_heads_keep_their_ratio_as_far_as_it_matters(
 
 
 def test_key_value_heads_that_model_args_leave_to_the_config_count_too() -> None:
-    small = miniature({"n_head": 8}, V2)  # v2's own default is 4
-    assert (small["n_head"], small["n_kv_head"]) == (4, 2)
+    small = miniature({"n_head": 8}, V2)  # v2's own default is 2
+    assert (small["n_head"], small["n_kv_head"]) == (4, 1)
