@@ -3,7 +3,7 @@
     python benchmarks/share.py runs/evolve
 
 Each trial reports its own seconds and those of training and scoring; the rest is gates, counting FLOPs,
-building and loading. What lies between trials is seen by comparing with the time from the first event to the last.
+building and loading. What lies between trials shows in how many workers were busy on average.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class PlainBoard:
             self._once((failure.name, failure.kind), _failure_line(failure))
         for row in standings.rows:
             self._once((row.name, row.rung), _row_line(row))
-        if standings.phase == "confirm":  # nothing moves on the leaderboard, for minutes
+        if standings.phase == "confirm" and standings.log:  # nothing moves on the leaderboard, for minutes
             self._once(("confirm", standings.log), standings.log)
 
     def say(self, line: str) -> None:

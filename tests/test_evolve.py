@@ -10,7 +10,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -82,10 +81,10 @@ def scores(arena: Path) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def finished(micro: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+def finished(micro: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A run on one worker that nothing interrupted."""
     arena = tmp_path_factory.mktemp("finished") / "arena"
-    yield arena, evolve(*QUICK, "--experiment", micro, "--arena", arena, "--workers", 1)
+    return arena, evolve(*QUICK, "--experiment", micro, "--arena", arena, "--workers", 1)
 
 
 def test_a_run_ends_with_a_champion_and_says_where_to_look(finished: tuple[Path, str]) -> None:
