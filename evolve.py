@@ -8,6 +8,7 @@ decides who is born, trained further or confirmed next (population/).
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import shlex
 import sys
@@ -31,12 +32,12 @@ from population.replay import NOTHING_NEW
 from population.search import Search
 
 ARENA = "runs/evolve"
-SEARCH_OPTIONS = ("generations", "population", "tokens", "seed", "policy")
-PLAN_OPTIONS = ("population", "tokens", "seed", "seed_model", "experiment", "dataset", "operators", "policy")
+PLAIN_OPTIONS = ("generations", "population", "tokens", "seed", "policy", "trial_seconds", "trial_memory")
+NAMED_OPTIONS = ("seed_model", "experiment", "dataset", "operators")
 
 
 def evolve(search: Search, nursery: Nursery, pool: Pool, record: Record, watch: Watch) -> None:
-    """Run the search to its end. Every outcome is on disk before it can influence anything."""
+    """Run the search to its end. Every outcome is on disk before the next order is decided."""
     while not search.finished:
         while pool.free and (order := search.ask()):
             candidate = nursery.candidate(order)  # bred and committed, where the order is a birth
@@ -51,8 +52,8 @@ def evolve(search: Search, nursery: Nursery, pool: Pool, record: Record, watch: 
                 watch.started(order.index)
         for name, outcome in pool.finished(timeout=0.25):
             order = search.orders[int(name)]
-            record.keep(order, nursery.family[order.number], outcome)
             search.tell(order, outcome)
+            record.keep(order, nursery.family[order.number], outcome)
             record.write()
             watch.ended(order, outcome)
         watch.show()
@@ -62,25 +63,26 @@ def evolve(search: Search, nursery: Nursery, pool: Pool, record: Record, watch: 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Begin or take up a run and carry it to its end."""
     current = _resumed(options) if options.resume else begin(options.arena, _plan(options))
-    search = Search(current.plan.search)
-    nursery = Nursery(current.arena, current.ledger, current.seed, current.plan.operators)
-    record = Record(current.arena, current.ledger, search, current.plan.data)
-    preload = current.plan.preload
-    limits = Limits(seconds=options.trial_seconds, memory=options.trial_memory << 20)
     try:
+        plan = current.plan
+        search = Search(plan.search)
+        nursery = Nursery(current.arena, current.ledger, current.seed, plan)
+        record = Record(current.arena, current.ledger, search, plan.data)
+        limits = Limits(seconds=plan.trial_seconds, memory=plan.trial_memory)
         with (
             board_for(console) as board,
-            Pool(options.workers, checkpoints=record.checkpoints, limits=limits, preload=preload) as pool,
+            Pool(
+                options.workers, checkpoints=record.checkpoints, limits=limits, preload=plan.preload
+            ) as pool,
         ):
             watch = Watch(current, options.arena, search, nursery, board)
             watch.show()
             evolve(search, nursery, pool, record, watch)
             watch.show()
         conclude(current, search, nursery.family, console)
-        current.arena.tidy()
     except KeyboardInterrupt:
         console.print("\nStopped. Nothing that was finished is lost; go on with:")
-        console.print(f"  {_resume_command(options)}", highlight=False, soft_wrap=True)
+        console.print(f"  {_resume_command(options)}", highlight=False, markup=False, soft_wrap=True)
         return 130
     finally:
         current.close()
@@ -90,6 +92,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and run."""
     options = _parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Δ still gets its report
     return guarded(lambda: run(options, Console()), name="evolve", debug=options.debug)
 
 
@@ -99,13 +104,13 @@ def _plan(options: argparse.Namespace) -> Plan:
         seed_model=options.seed_model,
         data=options.dataset,
         operator_names=options.operators or (),
-        **{name: value for name in SEARCH_OPTIONS if (value := getattr(options, name)) is not None},
+        **{name: value for name in PLAIN_OPTIONS if (value := getattr(options, name)) is not None},
     )
 
 
 def _resumed(options: argparse.Namespace) -> Run:
-    for name in PLAN_OPTIONS:
-        if getattr(options, name) is not None:
+    for name in (*PLAIN_OPTIONS, *NAMED_OPTIONS):
+        if name != "generations" and getattr(options, name) is not None:
             option = f"--{name.replace('_', '-')}"
             raise UserError(f"{option} is part of the run in {options.arena}: leave it out")
     return take_up(options.arena, options.generations)
@@ -120,65 +125,55 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="evolve.py", description="Evolve the source code of a language model."
     )
-    whole = parser.add_argument_group(
-        "what decides the run (recorded, so --resume takes none but --generations)"
+    decides = parser.add_argument_group(
+        "what decides the run (recorded: --resume takes none but --generations)"
     )
-    whole.add_argument(
-        "--generations", type=_positive, metavar="N", help="generations of births (default: 20)"
-    )
-    whole.add_argument(
-        "--population", type=_positive, metavar="N", help="births in a generation (default: 8)"
-    )
-    whole.add_argument(
-        "--tokens", type=_positive, metavar="N", help="tokens of a full training (default: the experiment's)"
-    )
-    whole.add_argument(
-        "--seed", type=int, metavar="N", help="the same seed gives the same commits (default: 0)"
-    )
-    whole.add_argument(
-        "--seed-model", metavar="NAME", help="a model of foundry/models, or a path (default: v1)"
-    )
-    whole.add_argument(
-        "--experiment", metavar="FILE", help="what to start from (default: experiments/evolve.yaml)"
-    )
-    whole.add_argument("--dataset", metavar="NAME", help="shakespeare_char, or the path of a text")
-    whole.add_argument("--operators", metavar="A,B", type=_names, help="use these operators only")
-    whole.add_argument(
-        "--policy", choices=selection.names(), help="who becomes a parent (default: tournament)"
-    )
+    for flag, kind, metavar, text in (
+        ("--generations", _whole_number, "N", "generations of births (default: 20)"),
+        (
+            "--population",
+            _whole_number,
+            "N",
+            "births in a generation, and at most that many workers (default: 8)",
+        ),
+        ("--tokens", _whole_number, "N", "tokens of a full training (default: the experiment's)"),
+        ("--seed", int, "N", "the same seed gives the same commits (default: 0)"),
+        ("--seed-model", str, "NAME", "a model of foundry/models, or a path (default: the experiment's)"),
+        ("--experiment", str, "FILE", "what to start from (default: experiments/evolve.yaml)"),
+        ("--dataset", str, "NAME", "shakespeare_char, or the path of a text"),
+        ("--operators", _names, "A,B", "use these operators only"),
+        (
+            "--policy",
+            str,
+            "NAME",
+            f"who becomes a parent: {', '.join(selection.names())} (default: tournament)",
+        ),
+        ("--trial-seconds", _whole_number, "N", "limit of one trial (default: 900)"),
+        ("--trial-memory", _whole_number, "MB", "limit of one trial (default: 2048)"),
+    ):
+        decides.add_argument(flag, type=kind, metavar=metavar, help=text)
     here = parser.add_argument_group("where and how it runs")
     here.add_argument("--arena", default=ARENA, metavar="DIR", help=f"the git repository (default: {ARENA})")
     here.add_argument("--resume", action="store_true", help="go on with the run in the arena")
     here.add_argument(
-        "--workers",
-        type=_positive,
-        default=os.cpu_count() or 1,
-        metavar="N",
-        help="trials at once (default: one per core)",
-    )
-    here.add_argument(
-        "--trial-seconds", type=_positive, default=900, metavar="N", help="limit of one trial (default: 900)"
-    )
-    here.add_argument(
-        "--trial-memory",
-        type=_positive,
-        default=2048,
-        metavar="MB",
-        help="limit of one trial (default: 2048)",
+        "--workers", type=_whole_number, metavar="N", help="trials at once (default: one per core)"
     )
     here.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(workers=os.cpu_count() or 1)
     return parser
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
+def _whole_number(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) < 1 << 40:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
 
 
 def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("no operator is named")
+    return names
 
 
 if __name__ == "__main__":

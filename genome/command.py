@@ -1,6 +1,7 @@
 """Run git in a fixed environment: no user configuration, no hooks, no variables of a calling hook."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,7 +56,11 @@ class Git:
 def call(
     arguments: list[str], *, environment: Mapping[str, str], stdin: bytes = b"", folder: Path | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run git to its end, whatever its exit status; ArenaError where there is no git."""
+    """Run git to its end, whatever its exit status; ArenaError where there is no git.
+
+    Ctrl-C is held back meanwhile: it stops the loop, never a transaction half way.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return subprocess.run(
             ["git", *arguments],
@@ -64,12 +69,14 @@ def call(
             env=environment,
             cwd=folder,
             check=False,
-            start_new_session=True,  # Ctrl-C stops the loop, never a transaction half way
+            start_new_session=True,
         )
     except (FileNotFoundError, PermissionError) as error:
         if folder is not None and not folder.exists():
             raise ArenaError(f"the repository {folder} is gone: was it moved or deleted?") from error
         raise ArenaError("git was not found on the PATH: install git 2.28 or newer") from error
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def fixed_environment() -> dict[str, str]:

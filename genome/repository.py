@@ -38,19 +38,23 @@ class Repository:
 
 
 def find_repository(path: Path) -> Repository:
-    """Find the repository at `path`, or around it; ArenaError says why it cannot be an arena."""
+    """Find the repository at `path`, never one around it; ArenaError says why it cannot be an arena."""
     _check_version()
     path = path.absolute()
     if not path.is_dir():
         raise ArenaError(f"{path} is not a folder: give --arena a git repository, or a new path for one")
-    questions = ("--absolute-git-dir", "--git-common-dir", "--show-object-format")
+    questions = ("--absolute-git-dir", "--git-common-dir", "--show-object-format", "--show-prefix")
     done = call(["-C", str(path), "rev-parse", *questions], environment=users_environment())
     if done.returncode != 0:
         complaint = os.fsdecode(done.stderr)
         if "not a git repository" in complaint:
             raise ArenaError(f"{path} is not a git repository: run git init there, or choose another arena")
         raise ArenaError(f"git does not open {path}: {' '.join(complaint.split())}")
-    own, common, hashing = os.fsdecode(done.stdout).splitlines()
+    own, common, hashing, prefix = os.fsdecode(done.stdout).split("\n")[:4]
+    if prefix:
+        raise ArenaError(
+            f"{path} is a folder inside the repository {own}: give --arena the repository itself"
+        )
     directory = (path / common).resolve()
     if hashing != "sha1":
         raise ArenaError(f"{path} names its objects by {hashing}, Foundry by sha1: choose another arena")

@@ -34,8 +34,8 @@ _BOOKKEEPING = (
 )
 _SHAPES = (
     "view", "reshape", "split", "chunk", "transpose", "permute", "size", "expand", "repeat", "arange",
-    "narrow", "unsqueeze", "squeeze", "unflatten", "flatten", "zeros", "ones", "range", "full", "topk", "print",
-    "Linear", "Embedding",
+    "narrow", "unsqueeze", "squeeze", "unflatten", "flatten", "zeros", "ones", "range", "full", "topk",
+    "print", "Linear", "Embedding",
 )  # fmt: skip
 _SHARES = ("dropout", "drop", "p", "beta", "momentum", "pdrop")  # sense only below 1
 
@@ -88,6 +88,8 @@ def _place(program: Program, node: _Number) -> str:
 
 def _is_free(program: Program, experiment: Experiment, node: _Number) -> bool:
     """Tell whether a number may change without breaking a shape, and with an effect on training."""
+    if "theta" in _place(program, node):
+        return False  # the rotary base belongs to `position`
     for parent in program.above(node):
         if isinstance(parent, (cst.Subscript, cst.Annotation, cst.Comparison, cst.Assert)):
             return False
@@ -113,7 +115,7 @@ def _is_setting(program: Program, node: _Number) -> bool:
 
 
 def _multiplies_activations(program: Program, node: cst.Integer) -> bool:
-    """Tell whether a whole number scales a tensor: an operand of `*` or `/` in `forward` or a plain function."""
+    """Tell whether a whole number scales a tensor: an operand of `*` or `/` in `forward` or a function."""
     function = program.function_of(node)
     product = m.matches(program.parents[node], m.BinaryOperation(operator=m.Multiply() | m.Divide()))
     return (

@@ -27,6 +27,7 @@ class Verdict:
 
     seed_losses: tuple[float, ...]  # the seed model's, on val_confirm
     finalists: tuple[Finalist, ...]  # best first
+    incomplete: tuple[int, ...]  # finalists that failed with some seed: out of the running
     champion: int  # the seed model itself where no finalist is better
 
     @property
@@ -61,5 +62,6 @@ def verdict(search: Search) -> Verdict:
     return Verdict(
         seed_losses=losses.get(SEED_MODEL, ()),
         finalists=tuple(finalists),
+        incomplete=tuple(n for n in search.finalists or [] if n not in whole),
         champion=better[0] if better else SEED_MODEL,
     )

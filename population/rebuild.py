@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from genome import Candidate
 from population.standings import Failure, Row, Standings
 
-_SCORE = re.compile(r"val_search (?P<rung>T(?:/(?P<share>\d+))?) seed (?P<seed>\d+)")
+_SCORE = re.compile(r"val_search (?P<rung>T(?:/(?P<share>\d+))?) seed (?P<seed>-?\d+)")
 
 
 def from_notes(
@@ -23,7 +23,7 @@ def from_notes(
     rows = []
     for rank, (candidate, _, rung, loss) in enumerate(scored, 1):
         note = notes[candidate.commit]
-        parent = by_commit[candidate.parents[0]].get(rung) if candidate.parents else None
+        parent = by_commit.get(candidate.parents[0], {}).get(rung) if candidate.parents else None
         rows.append(
             Row(
                 rank=rank,

@@ -9,7 +9,9 @@ from foundry.trial.outcome import Rejected
 from population.ledger import Ledger
 from population.search import Search, Settings
 
-NOTHING_NEW = Rejected(gate="duplicate", reason="every edit tried gives a program that is known already")
+NOTHING_NEW = Rejected(
+    gate="duplicate", reason="no edit that was tried gives a new program that the first rung can pay for"
+)
 
 
 def replay(settings: Settings, ledger: Ledger) -> Search:

@@ -44,16 +44,15 @@ class Rungs:
             waiting = self.waiting(rung)
             if self.always in waiting:
                 return self.always, rung
-            if waiting and len(self._promoted[rung]) < len(self.losses[rung]) // self.eta:
+            climbed = len(self._promoted[rung] - {self.always})
+            if waiting and climbed < len(self.losses[rung]) // self.eta:
                 return waiting[0], rung
         return None
 
-    def runner_up(self) -> tuple[int, int] | None:
-        """Name the best that has not climbed on the deepest rung that has one, quotas aside."""
-        for rung in reversed(range(self.top)):
-            if waiting := self.waiting(rung):
-                return waiting[0], rung
-        return None
+    def runners_up(self, number: int) -> list[tuple[int, int]]:
+        """Name up to `number` that have not climbed, with their rungs: the deepest first, then the best."""
+        waiting = [(n, rung) for rung in reversed(range(self.top)) for n in self.waiting(rung)]
+        return waiting[: max(0, number)]
 
     def ranking(self, rung: int) -> list[int]:
         """List everybody scored at a rung, best first, the elder first where equal."""

@@ -32,7 +32,7 @@ class Settings:
     living: int = 8  # how many may be parents; the oldest leaves
     base_seeds: int = 3  # full trainings of the seed model, for the noise between seeds
     finalists: int = 3
-    confirm_seeds: int = 6
+    confirm_seeds: int = 8  # six could not show a gain at 5% for three finalists unless all six agree
 
     @property
     def lag(self) -> int:
@@ -91,9 +91,8 @@ class Search:
         self._choose = selection.policy(settings.policy)
         self._applied = 0
         others = range(settings.seed + 1, settings.seed + settings.base_seeds)
-        self._baseline = [Order(number=SEED_MODEL, rung=0, seed=settings.seed)]
-        self._baseline += [Order(number=SEED_MODEL, rung=self.rungs.top, seed=seed) for seed in others]
-        self._confirmations: list[Order] = []
+        self._queue = [Order(number=SEED_MODEL, rung=0, seed=settings.seed)]
+        self._queue += [Order(number=SEED_MODEL, rung=self.rungs.top, seed=seed) for seed in others]
 
     def ask(self) -> Order | None:
         """Return the next order; None while it depends on outcomes not yet told, or when `finished`."""
@@ -131,9 +130,9 @@ class Search:
         return "search" if self.births else "base"
 
     def resumable(self, spare: int = 8) -> set[int]:
-        """Name the candidates under way, and the best at each rung that may yet be sent to the next."""
-        under_way = {order.number for order in self.orders if order.index not in self.outcomes}
-        return under_way.union(*(self.rungs.waiting(rung)[:spare] for rung in range(self.rungs.top)))
+        """Name those whose fate is open, and the best at each rung that may yet be sent to the next."""
+        unsettled = {order.number for order in self.orders[self._applied :]}  # running, or told and waiting
+        return unsettled.union(*(self.rungs.waiting(rung)[:spare] for rung in range(self.rungs.top)))
 
     def _apply_next(self) -> bool:
         outcome = self.outcomes.get(self._applied)
@@ -157,8 +156,8 @@ class Search:
                 self._rejuvenate(order.number)
 
     def _decide(self) -> Order | None:
-        if self._baseline:
-            return self._baseline.pop(0)
+        if self._queue:
+            return self._queue.pop(0)
         if climber := self.rungs.promotable():
             return self._promotion(*climber)
         if len(self.births) < self.settings.births:
@@ -166,10 +165,8 @@ class Search:
         if self._applied < len(self.orders):
             return None
         if self.finalists is None:
-            if self._short_of_finalists() and (climber := self.rungs.runner_up()):
-                return self._promotion(*climber)
-            self._confirm()
-        return self._confirmations.pop(0) if self._confirmations else None
+            self._queue = self._runners_up() or self._confirmations()
+        return self._queue.pop(0) if self._queue else None
 
     def _rejuvenate(self, number: int) -> None:
         """Make a candidate the youngest of those that may be parents; the oldest leaves."""
@@ -191,15 +188,18 @@ class Search:
         self.births.append(birth)
         return Order(number=number, rung=0, seed=self.settings.seed, birth=birth)
 
-    def _short_of_finalists(self) -> bool:
-        return len(self.rungs.losses[self.rungs.top]) - 1 < self.settings.finalists
+    def _runners_up(self) -> list[Order]:
+        """Send up the next best, quotas aside, where too few have reached the full budget."""
+        arrived = len(self.rungs.losses[self.rungs.top].keys() - {SEED_MODEL})
+        chosen = self.rungs.runners_up(self.settings.finalists - arrived)
+        return [self._promotion(number, rung) for number, rung in chosen]
 
-    def _confirm(self) -> None:
+    def _confirmations(self) -> list[Order]:
         """Order fresh seeds for the best at the full budget and the seed model, on a split unseen so far."""
         ranked = [n for n in self.rungs.ranking(self.rungs.top) if n != SEED_MODEL]
         self.finalists = ranked[: self.settings.finalists]
         fresh = [self.settings.seed + 1000 + i for i in range(self.settings.confirm_seeds)]
-        self._confirmations = [
+        return [
             Order(number=number, rung=self.rungs.top, seed=seed, split="val_confirm")
             for seed in fresh
             for number in (SEED_MODEL, *self.finalists)

@@ -53,7 +53,7 @@ def standings(
         generations=settings.generations,
         births=len(search.births),
         births_planned=settings.births,
-        evaluated=len(search.rungs.losses[0].keys() - {SEED_MODEL}),
+        evaluated=len(_told(search).keys() - {SEED_MODEL}),
         rejected=dict(sorted(gates.items())),
         failed=dict(sorted(kinds.items())),
         duplicates=duplicates,
@@ -85,7 +85,7 @@ def _tokens(search: Search, order: Order) -> int:
 
 
 def _resumes(search: Search, order: Order) -> bool:
-    return order.rung > 0 and order.number in search.rungs.losses[0] and order.seed == search.settings.seed
+    return order.rung > 0 and order.split == "val_search" and order.seed == search.settings.seed
 
 
 def _flops_spent(search: Search) -> int:
@@ -113,39 +113,40 @@ def _seconds_left(search: Search, progress: Progress) -> float | None:
     return max(0.0, planned - done) * progress.seconds / (done - progress.tokens_before)
 
 
+def _told(search: Search) -> dict[int, dict[int, Scored]]:
+    """Scores by number and rung, as soon as they are told: the search itself applies them later."""
+    found: dict[int, dict[int, Scored]] = {}
+    for index, outcome in search.outcomes.items():
+        order = search.orders[index]
+        if isinstance(outcome, Scored) and order.split == "val_search" and order.seed == search.settings.seed:
+            found.setdefault(order.number, {})[order.rung] = outcome
+    return found
+
+
 def _rows(search: Search, family: Mapping[int, Candidate]) -> tuple[Row, ...]:
-    rungs = search.rungs
-    last = {
-        order.number: outcome
-        for index, outcome in sorted(search.outcomes.items(), key=lambda item: search.orders[item[0]].rung)
-        if isinstance(outcome, Scored)
-        for order in [search.orders[index]]
-        if order.split == "val_search" and order.seed == search.settings.seed
-    }
-    heights = {number: rungs.height_of(number) for number in last}
-    ranked = sorted(
-        (n for n in last if heights[n] >= 0), key=lambda n: (-heights[n], rungs.losses[heights[n]][n], n)
-    )
-    front = _front(
-        [(n, rungs.losses[heights[n]][n], last[n].train_flops) for n in ranked if heights[n] == rungs.top]
-    )
-    statuses = _statuses(search, ranked)
+    told = {number: scores for number, scores in _told(search).items() if number in family}
+    deepest = {number: max(scores) for number, scores in told.items()}
+    ranked = sorted(told, key=lambda n: (-deepest[n], told[n][deepest[n]].loss, n))
+    finished = {n: told[n][search.rungs.top] for n in ranked if deepest[n] == search.rungs.top}
+    front = _front((n, outcome.loss, outcome.train_flops) for n, outcome in finished.items())
+    statuses = _statuses(search, ranked, list(finished))
     noise = sigma(search.seed_scores) if len(search.seed_scores) > 1 else None
     by_commit = {candidate.commit: number for number, candidate in family.items()}
     rows = []
     for rank, number in enumerate(ranked, 1):
-        losses, candidate, outcome = rungs.losses[heights[number]], family[number], last[number]
-        parent = by_commit[candidate.parents[0]] if candidate.parents else None
+        rung, candidate = deepest[number], family[number]
+        outcome = told[number][rung]
+        parent = by_commit.get(candidate.parents[0]) if candidate.parents else None
         rows.append(
             Row(
                 rank=rank,
                 name=candidate.name,
                 words=candidate.words,
-                rung=rung_name(search, heights[number]),
-                loss=losses[number],
-                sigma=noise if heights[number] == rungs.top else None,
-                versus_parent=losses[number] - losses[parent] if parent in losses else None,
-                versus_seed=losses[number] - losses[SEED_MODEL] if SEED_MODEL in losses else None,
+                rung=rung_name(search, rung),
+                loss=outcome.loss,
+                sigma=noise if rung == search.rungs.top else None,
+                versus_parent=_difference(told, number, parent, rung),
+                versus_seed=_difference(told, number, SEED_MODEL, rung),
                 params=outcome.params,
                 tokens_per_second=outcome.tokens_per_second,
                 status=statuses[number],
@@ -155,6 +156,15 @@ def _rows(search: Search, family: Mapping[int, Candidate]) -> tuple[Row, ...]:
             )
         )
     return tuple(rows)
+
+
+def _difference(
+    told: Mapping[int, Mapping[int, Scored]], number: int, other: int | None, rung: int
+) -> float | None:
+    """Compare two candidates at one rung; None where one has no score there."""
+    if other is None or rung not in told.get(other, {}):
+        return None
+    return told[number][rung].loss - told[other][rung].loss
 
 
 def _front(points: Iterable[tuple[int, float, int]]) -> set[int]:
@@ -168,16 +178,16 @@ def _front(points: Iterable[tuple[int, float, int]]) -> set[int]:
     return found
 
 
-def _statuses(search: Search, ranked: list[int]) -> dict[int, str]:
+def _statuses(search: Search, ranked: list[int], finished: list[int]) -> dict[int, str]:
     statuses = dict.fromkeys(ranked, "scored")
     for order in search.orders:
         if order.index not in search.outcomes and order.rung > 0 and order.number in statuses:
             statuses[order.number] = "promoted"
-    best = [n for n in search.rungs.ranking(search.rungs.top) if n != SEED_MODEL]
+    best = [number for number in finished if number != SEED_MODEL]
     statuses |= {best[0]: "incumbent"} if best else {}
     statuses |= {SEED_MODEL: "seed"} if SEED_MODEL in statuses else {}
-    if search.finished:
-        statuses[verdict(search).champion] = "champion"
+    if search.finished and (champion := verdict(search).champion) in statuses:
+        statuses[champion] = "champion"
     return statuses
 
 

@@ -89,7 +89,7 @@ def finished(micro: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 
 def test_a_run_ends_with_a_champion_and_says_where_to_look(finished: tuple[Path, str]) -> None:
     arena, output = finished
-    assert "Confirmation: 6 fresh seeds on val_confirm" in output
+    assert "Confirmation: 8 fresh seeds on val_confirm" in output
     assert f"git -C {arena} show champion:model.py" in output
     assert git(arena, "show", "champion:model.py").startswith('"""GPT-2')
     branches = git(arena, "branch", "--list", "candidate/*").split()
@@ -167,6 +167,52 @@ def test_a_finished_run_can_be_looked_at_again_and_extended(
     evolve("--arena", copy, "--resume", "--generations", 3)
     born = git(copy, "for-each-ref", "refs/heads/candidate", "refs/foundry/rejected").splitlines()
     assert len(born) == 10  # the seed model and three generations of three
+    extended = refs(copy), scores(copy)
+    assert json.loads(foundry("board", copy, "--json"))["generations"] == 3
+    evolve("--arena", copy, "--resume")
+    assert (refs(copy), scores(copy)) == extended
+
+
+def test_data_that_changed_is_noticed_before_anything_is_recorded(tmp_path: Path) -> None:
+    (data := tmp_path / "text.txt").write_text(read_text("shakespeare_char")[:20_000])
+    arena, experiment = tmp_path / "ar [b]ena", ROOT / "experiments" / "micro.yaml"
+    run = ["--experiment", experiment, "--dataset", data, "--arena", arena]
+    process = start("--generations", 1, "--population", 2, "--tokens", 5000, *run)
+    wait_for_outcomes(process, 1)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    known = scores(arena)
+    data.write_text(read_text("shakespeare_char")[1000:21_000])
+    assert "is not what it was" in evolve("--arena", arena, "--resume", code=2)
+    data.unlink()
+    assert "does not exist" in evolve("--arena", arena, "--resume", code=2)
+    assert scores(arena) == known
+
+
+def test_what_lies_in_the_users_folder_is_not_imported(micro: Path, tmp_path: Path) -> None:
+    for name in ("timeit", "types", "operators"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('imported')")
+    arena = tmp_path / "arena"
+    quick = ["--generations", 1, "--population", 1, "--tokens", 2400, "--experiment", micro]
+    assert "Confirmation" in evolve(*quick, "--arena", arena, cwd=tmp_path)
+
+
+def test_a_deleted_branch_is_made_again_and_the_board_does_without(
+    finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    arena = tmp_path / "arena"
+    git(tmp_path, "clone", "-q", str(finished[0]), str(arena))
+    git(arena, "fetch", "-q", "origin", "+refs/*:refs/*", "--update-head-ok")
+    (arena / ".git" / "foundry").mkdir()
+    (arena / ".git" / "foundry" / "ledger.sqlite").write_bytes(
+        (finished[0] / ".git" / "foundry" / "ledger.sqlite").read_bytes()
+    )
+    branch = git(arena, "for-each-ref", "--format=%(refname)", "refs/heads/candidate/g001*").split()[0]
+    git(arena, "update-ref", "-d", branch)
+    for extra in ([], ["--rebuild"]):
+        assert json.loads(foundry("board", arena, "--json", *extra))["rows"]
+    evolve("--arena", arena, "--resume")
+    assert branch in git(arena, "for-each-ref", "--format=%(refname)")
 
 
 def test_the_board_shows_the_same_later(finished: tuple[Path, str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from foundry.cli.edge import guarded
-from foundry.cli.run import LEDGER, Plan
+from foundry.cli.run import LEDGER, plan_of
 from foundry.errors import UserError
 from genome import Arena
 from population.board import print_leaderboard
@@ -57,7 +57,7 @@ def read(path: str, *, from_git: bool = False) -> Standings:
         if from_git:
             return from_notes(candidates, arena.notes(), arena=path)
         with Ledger.read(arena.state / LEDGER) as ledger:
-            plan = Plan.from_json(ledger.settings)
+            plan = plan_of(ledger)
             search = replay(plan.search, ledger)
             seconds = ledger.seconds()
     family = {candidate.number: candidate for candidate in candidates}

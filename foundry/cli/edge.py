@@ -19,6 +19,9 @@ def guarded(command: Callable[[], int], *, name: str, debug: bool) -> int:
     """Run a command; return its exit code, or 2 after saying in one sentence what was wrong."""
     try:
         return command()
+    except KeyboardInterrupt:
+        print(f"{name}: stopped", file=sys.stderr)
+        return 130
     except MISTAKES as error:
         if debug:
             raise

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 
 import operators
+from foundry.cli.run import Plan
+from foundry.training import experiment
 from genome import Arena, Candidate
 from operators import Edit, Source
 from population.ledger import Ledger
 from population.search import SEED_MODEL, Birth, Order
 
-ATTEMPTS = 24  # edits tried before a birth is given up: all of them led to programs known already
+ATTEMPTS = 24  # edits tried before a birth is given up
 
 
 class Nursery:
     """Makes each candidate that the search orders, once; what the ledger remembers is not made again."""
 
-    def __init__(self, arena: Arena, ledger: Ledger, seed_model: Candidate, allowed: Sequence[str]) -> None:
+    def __init__(self, arena: Arena, ledger: Ledger, seed_model: Candidate, plan: Plan) -> None:
         self.family: dict[int, Candidate] = {SEED_MODEL: seed_model}
         self._arena = arena
         self._ledger = ledger
-        self._allowed = frozenset(allowed)
+        self._allowed = frozenset(plan.operators)
+        self._first_rung = plan.search.budget(0)
         self._known = {operators.canonical(Source(*_texts(arena, seed_model)))}
         self._remembered = ledger.births()
         self._by_commit = (
@@ -79,9 +81,13 @@ class Nursery:
             edit = rng.choice(menu[rng.choice(sorted(menu))])
             child = operators.apply(source, edit)
             program = operators.canonical(child)
-            if program not in self._known:
+            if program not in self._known and self._affordable(child):
                 return edit, child, program
         return None
+
+    def _affordable(self, child: Source) -> bool:
+        """Whether the first rung pays for a single step; otherwise the child would train on more tokens."""
+        return experiment.parse(child.experiment).tokens_per_step <= self._first_rung
 
 
 def _texts(arena: Arena, candidate: Candidate) -> tuple[str, str]:

@@ -61,7 +61,8 @@ class Record:
         written = sorted(self._unwritten, key=lambda candidate: candidate.number)
         self._arena.note({c: {**self._scores[c], **self._costs.get(c, {})} for c in written})
         self._unwritten.clear()
-        wanted = {job.training_key for (n, _), job in self._jobs.items() if n in self._search.resumable()}
+        open_fates = self._search.resumable()
+        wanted = {job.training_key for (number, _), job in self._jobs.items() if number in open_fates}
         if self.checkpoints.exists():
             for folder in sorted(self.checkpoints.iterdir()):
                 if folder.name not in wanted:

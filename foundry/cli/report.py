@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 
 from rich.console import Console
@@ -14,24 +15,29 @@ from genome import Candidate
 from population.confirmation import LEVEL, Finalist, Verdict, verdict
 from population.search import SEED_MODEL, Search
 from population.statistics import sigma
+from population.table import short_name
 
 
 def conclude(run: Run, search: Search, family: Mapping[int, Candidate], console: Console) -> None:
     """Crown the champion, record the verdict, and print what a person wants to know."""
     result = verdict(search)
     champion = family[result.champion]
-    run.arena.crown(champion)
-    if not run.ledger.events("champion"):
-        run.ledger.record(
-            "champion", {"name": champion.name, "commit": champion.commit, "number": result.champion}
-        )
     console.print()
     if result.finalists:
         console.print(_table(result, family))
-    console.print(_sentence(result, champion), highlight=False)
+    console.print(_sentence(result, champion), highlight=False, markup=False)
     if result.champion != SEED_MODEL:
         _print_champion(run, family[SEED_MODEL], champion, console)
     _print_commands(run, family[SEED_MODEL], champion, console)
+    _crown(run, champion)
+
+
+def _crown(run: Run, champion: Candidate) -> None:
+    """Put the champion on record and on its branch; last, since a branch of the user's may be in the way."""
+    if [event["commit"] for event in run.ledger.events("champion")][-1:] != [champion.commit]:
+        run.ledger.record("champion", {"name": champion.name, "commit": champion.commit})
+    run.arena.crown(champion)
+    run.arena.tidy()
 
 
 def _table(result: Verdict, family: Mapping[int, Candidate]) -> Table:
@@ -48,6 +54,8 @@ def _table(result: Verdict, family: Mapping[int, Candidate]) -> Table:
         table.add_column(column, justify="right", no_wrap=True, min_width=width)
     for finalist in result.finalists:
         table.add_row(family[finalist.number].name, *_figures(finalist))
+    for number in result.incomplete:
+        table.add_row(family[number].name, "failed", "", "with some of the", "seeds", "")
     mean = math.fsum(result.seed_losses) / seeds
     table.add_row(
         family[SEED_MODEL].name, f"{mean:.4f}", "", f"σ {sigma(result.seed_losses):.4f}" if seeds > 1 else ""
@@ -69,33 +77,29 @@ def _figures(finalist: Finalist) -> tuple[str, ...]:
 
 def _sentence(result: Verdict, champion: Candidate) -> str:
     if result.champion == SEED_MODEL:
-        return "No finalist was better than the seed model on fresh seeds: the seed model stays champion."
+        return "\nNo finalist was better than the seed model on fresh seeds: the seed model stays champion."
     best = next(f for f in result.finalists if f.number == result.champion)
-    gain = -best.comparison.mean_difference
-    curse = best.comparison.mean_difference - best.claimed
+    gain, claimed = -best.comparison.mean_difference, -best.claimed
     chance = f"p = {best.p_adjusted:.3f}"
     found = (
         f"beats the seed model by {gain:.4f} nats per token ({chance})"
         if result.beyond_noise
         else f"is {gain:.4f} nats per token ahead, which chance may explain ({chance} > {LEVEL})"
     )
-    return (
-        f"\n[bold]{champion.name}[/bold] {found}.\n"
-        f"The search had claimed {-best.claimed:.4f}: the other {curse:+.4f} is the winner's curse, "
-        "and the change of split.\n"
-    )
+    curse = f"{claimed - gain:.4f} of that was the winner's curse" if claimed > gain else "no winner's curse"
+    return f"\n{champion.name} {found}.\nThe search, on its own split, had claimed {claimed:.4f}: {curse}.\n"
 
 
 def _print_champion(run: Run, seed: Candidate, champion: Candidate, console: Console) -> None:
     console.print("[bold]How it came to be[/bold]")
     for ancestor in run.arena.lineage(champion):
-        console.print(f"  {ancestor.name.split('-seed')[0][:9]}  {ancestor.words}", highlight=False)
+        console.print(f"  {short_name(ancestor.name)}  {ancestor.words}", highlight=False, markup=False)
     console.print("\n[bold]Its difference from the seed model[/bold]")
     console.print(Syntax(run.arena.diff(seed, champion), "diff", background_color="default", word_wrap=True))
 
 
 def _print_commands(run: Run, seed: Candidate, champion: Candidate, console: Console) -> None:
-    git = f"git -C {run.arena.path}"
+    git = f"git -C {shlex.quote(str(run.arena.path))}"
     console.print("\n[bold]Look further[/bold]")
     for command in (
         f"{git} show champion:model.py",
@@ -103,4 +107,4 @@ def _print_commands(run: Run, seed: Candidate, champion: Candidate, console: Con
         f"{git} log --graph --oneline --notes=foundry --branches='candidate/*'",
         f"{git} for-each-ref refs/foundry/rejected",
     ):
-        console.print(f"  {command}", highlight=False, soft_wrap=True)
+        console.print(f"  {command}", highlight=False, markup=False, soft_wrap=True)

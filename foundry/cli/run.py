@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from foundry.errors import UserError, unknown
 from foundry.seed import check_model_args, read_model
 from foundry.training import experiment
 from genome import Arena, Candidate
+from population import selection
 from population.ledger import Ledger
 from population.search import Settings
 
@@ -29,7 +32,9 @@ class Plan:
     operators: tuple[str, ...]
     dataset: str  # name and first 8 hexadecimal digits of its sha256
     data: str  # sha256
-    preload: tuple[str, ...]  # name and split of the data, for the trial server
+    preload: tuple[str, ...]  # name, split and vocabulary of the data, for the trial server
+    trial_seconds: float  # limits of one trial, which may decide its outcome
+    trial_memory: int  # bytes
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as JSON's own types."""
@@ -67,12 +72,16 @@ class Run:
 def plan_run(
     *,
     experiment_path: str,
-    seed_model: str | None,
-    data: str | None,
-    operator_names: Sequence[str],
+    seed_model: str | None = None,
+    data: str | None = None,
+    operator_names: Sequence[str] = (),
+    trial_seconds: int = 900,
+    trial_memory: int = 2048,
     **search: Any,
 ) -> Plan:
     """Read and check everything that a new run needs, before anything is written.
+
+    Limits of a trial are given in seconds and MiB; `search` are fields of Settings.
 
     Raises:
         UserError: a file, name, key or value is wrong.
@@ -83,9 +92,11 @@ def plan_run(
         raise UserError(f"experiment {experiment_path!r} cannot be read: {error}") from None
     parsed = experiment.parse(text, experiment_path)
     if data is not None:
-        text = _with_dataset(text, parsed.data.dataset, data)
-        parsed = experiment.parse(text, experiment_path)
-    name = seed_model or parsed.base_model
+        text = _with_value(text, ("data", "dataset"), _absolute(data))
+    if seed_model is not None:
+        text = _with_value(text, ("base_model",), _absolute(seed_model))
+    parsed = experiment.parse(text, experiment_path)
+    name = parsed.base_model
     model = read_model(name)
     check_model_args(model, name, parsed.model_args)
     loaded = dataset.load(parsed.data.dataset, parsed.data.split, parsed.data.vocabulary)
@@ -93,6 +104,8 @@ def plan_run(
     known = operators.load()
     for wrong in sorted(set(operator_names) - set(known)):
         raise unknown("operator", wrong, known)
+    if search.get("policy", "tournament") not in selection.names():
+        raise unknown("policy", search["policy"], selection.names())
     search["tokens"] = search.pop("tokens", None) or parsed.training.max_iters * parsed.tokens_per_step
     settings = Settings(**search)
     if settings.budget(0) < parsed.tokens_per_step:
@@ -107,7 +120,9 @@ def plan_run(
         operators=tuple(sorted(set(operator_names) or known)),
         dataset=f"{Path(loaded.name).name} {loaded.sha256[:8]}",
         data=loaded.sha256,
-        preload=(parsed.data.dataset, parsed.data.split),
+        preload=(parsed.data.dataset, parsed.data.split, parsed.data.vocabulary or ""),
+        trial_seconds=trial_seconds,
+        trial_memory=trial_memory << 20,
     )
 
 
@@ -124,10 +139,13 @@ def begin(path: str, plan: Plan) -> Run:
             raise UserError(
                 f"{path} holds a run already: go on with --resume, or give another folder with --arena"
             )
-        seed = arena.plant(
-            {"model.py": plan.model, "experiment.yaml": plan.experiment}, seed=plan.search.seed
-        )
-        return Run(plan=plan, arena=arena, ledger=Ledger.create(ledger_path, plan.as_json()), seed=seed)
+        ledger = Ledger.create(ledger_path, plan.as_json())
+        try:
+            return Run(plan=plan, arena=arena, ledger=ledger, seed=_plant(arena, plan))
+        except BaseException:  # nothing half-written: this arena is another run's
+            ledger.close()
+            ledger_path.unlink()
+            raise
     except BaseException:
         arena.close()
         raise
@@ -144,17 +162,34 @@ def take_up(path: str, generations: int | None = None) -> Run:
     arena = Arena.open(path)
     try:
         ledger = Ledger.open(arena.state / LEDGER)
-        plan = Plan.from_json(ledger.settings)
         if generations is not None:
-            extended = Settings(**{**asdict(plan.search), "generations": generations})
-            plan = Plan(**{**vars(plan), "search": extended})
-        seed = arena.plant(
-            {"model.py": plan.model, "experiment.yaml": plan.experiment}, seed=plan.search.seed
-        )
-        return Run(plan=plan, arena=arena, ledger=ledger, seed=seed)
+            ledger.record("extended", {"generations": generations})
+        plan = plan_of(ledger)
+        _check_data(plan)
+        return Run(plan=plan, arena=arena, ledger=ledger, seed=_plant(arena, plan))
     except BaseException:
         arena.close()
         raise
+
+
+def plan_of(ledger: Ledger) -> Plan:
+    """Read the plan of a run, with the generations that it was last extended to."""
+    plan = Plan.from_json(ledger.settings)
+    for extension in ledger.events("extended"):
+        plan = replace(plan, search=replace(plan.search, **extension))
+    return plan
+
+
+def _check_data(plan: Plan) -> None:
+    data = experiment.parse(plan.experiment).data
+    if dataset.load(data.dataset, data.split, data.vocabulary).sha256 != plan.data:
+        raise UserError(
+            f"data {data.dataset!r} is not what it was when the run began: put it back, or begin anew"
+        )
+
+
+def _plant(arena: Arena, plan: Plan) -> Candidate:
+    return arena.plant({"model.py": plan.model, "experiment.yaml": plan.experiment}, seed=plan.search.seed)
 
 
 def open_arena(path: str) -> Arena:
@@ -171,11 +206,21 @@ def open_arena(path: str) -> Arena:
     return Arena.create(folder)
 
 
-def _with_dataset(text: str, old: str, new: str) -> str:
-    """Name another data set in the text of an experiment, leaving the rest as it is."""
-    path = Path(new)
-    name = str(path.resolve()) if path.is_file() else new
-    line = f"dataset: {old}"
-    if line in text:
-        return text.replace(line, f"dataset: {name}")
-    return f"{text.rstrip()}\ndata:\n  dataset: {name}\n"
+def _absolute(name: str) -> str:
+    """A path that holds wherever a run is resumed from; names of what is shipped stay names."""
+    return str(Path(name).resolve()) if Path(name).is_file() else name
+
+
+def _with_value(text: str, keys: tuple[str, ...], value: str) -> str:
+    """Set one text value of an experiment, leaving everything else as it is written."""
+    *outer, key = keys
+    quoted = value if re.fullmatch(r"[A-Za-z_][\w.-]*", value) else json.dumps(value)
+    changed, found = re.subn(rf"(?m)^(\s*){key}:[^\n]*$", rf"\g<1>{key}: {_literal(quoted)}", text, count=1)
+    if not found:
+        lines = [f"{'  ' * depth}{name}:" for depth, name in enumerate(outer)]
+        changed = "\n".join([text.rstrip(), *lines, f"{'  ' * len(outer)}{key}: {quoted}", ""])
+    return changed
+
+
+def _literal(replacement: str) -> str:
+    return replacement.replace("\\", "\\\\")

@@ -12,6 +12,7 @@ from rich.syntax import Syntax
 from foundry.cli.edge import guarded
 from foundry.errors import UserError, unknown
 from genome import Arena, Candidate
+from population.table import short_name
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,13 +32,13 @@ def _show(options: argparse.Namespace, console: Console) -> int:
         candidate = _find(arena, options.candidate)
         note = arena.notes().get(candidate.commit, {})
         lineage = arena.lineage(candidate)
-        console.print(f"[bold]{candidate.name}[/bold]  {candidate.words}", highlight=False)
+        console.print(f"{candidate.name}  {candidate.words}", style="bold", highlight=False, markup=False)
         console.print(f"commit {candidate.commit}", highlight=False)
         for key, value in note.items():
-            console.print(f"  {key}: {value}", highlight=False, soft_wrap=True)
+            console.print(f"  {key}: {value}", highlight=False, markup=False, soft_wrap=True)
         console.print("\n[bold]Lineage[/bold]")
         for ancestor in lineage:
-            console.print(f"  {ancestor.name[:9]}  {ancestor.words}", highlight=False)
+            console.print(f"  {short_name(ancestor.name)}  {ancestor.words}", highlight=False, markup=False)
         if len(lineage) > 1:
             console.print(f"\n[bold]Change from {lineage[-2].name}[/bold]")
             console.print(Syntax(arena.diff(lineage[-2], candidate), "diff", background_color="default"))

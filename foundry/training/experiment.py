@@ -8,6 +8,7 @@ import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
 
@@ -102,7 +103,10 @@ def parse(text: str, source: str = "experiment.yaml") -> Experiment:
     except (yaml.YAMLError, ValueError) as error:  # a day of 2024-13-45 is a ValueError
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
-        raise UserError(f"{source} is not valid YAML{where}") from None
+        twice = (
+            f": {problem}" if (problem := getattr(error, "problem", None) or "").endswith(" twice") else ""
+        )
+        raise UserError(f"{source} is not valid YAML{where}{twice}") from None
     try:
         experiment = _build(Experiment, {} if body is None else body, "")
         assert isinstance(experiment, Experiment)
@@ -113,7 +117,14 @@ def parse(text: str, source: str = "experiment.yaml") -> Experiment:
 
 
 class _Loader(yaml.SafeLoader):
-    """Read 1e-6 and 5.0e5 as numbers; YAML 1.1 takes both for text."""
+    """Read 1e-6 and 5.0e5 as numbers, which YAML 1.1 takes for text; refuse a key that is there twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(problem_mark=node.start_mark, problem=f"{key} twice")
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(

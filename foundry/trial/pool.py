@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ class Pool:
         self._running: dict[str, _Running] = {}
         self._lines = bytearray()
         self._deaths_in_a_row = 0
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._launch()
 
     @property
@@ -87,6 +89,7 @@ class Pool:
         except subprocess.TimeoutExpired:
             self._server.kill()
             self._server.wait()
+        self._complaints.close()
 
     def __enter__(self) -> Pool:
         return self
@@ -100,16 +103,12 @@ class Pool:
         self._connection, theirs = socket.socketpair()
         with theirs:
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "foundry.trial.server", str(theirs.fileno()), *self._preload],
+                [sys.executable, "-P", "-m", "foundry.trial.server", str(theirs.fileno()), *self._preload],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={
-                    **os.environ,
-                    "OMP_NUM_THREADS": "1",
-                    "MKL_NUM_THREADS": "1",
-                    "OMP_WAIT_POLICY": "PASSIVE",
-                },
+                stderr=self._complaints,
+                env=_environment(),
                 start_new_session=True,  # Ctrl-C is the driver's alone
             )
         self._lines.clear()
@@ -139,9 +138,11 @@ class Pool:
     def _relaunch(self) -> None:
         self._deaths_in_a_row += 1
         if self._deaths_in_a_row > 3:
-            raise PoolError(
-                "the trial server died four times in a row; is `import torch` working, and memory free?"
-            )
+            self._complaints.seek(0)
+            last = self._complaints.read().decode(errors="replace").strip().splitlines()[-1:] or [
+                "no message"
+            ]
+            raise PoolError(f"the trial server died four times in a row: {last[0]}")
         self._connection.close()
         self._server.wait()
         self._kill_trials()
@@ -156,3 +157,11 @@ class Pool:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(running.pid, signal.SIGKILL)
                 running.pid = None
+
+
+def _environment() -> dict[str, str]:
+    """One thread a trial; this very foundry, wherever the user stands and whatever lies there."""
+    here = str(Path(__file__).parents[2])
+    path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    return {**os.environ, **threads, "PYTHONPATH": path}

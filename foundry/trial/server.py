@@ -58,8 +58,8 @@ def preload(dataset_args: list[str]) -> None:
     with contextlib.suppress(RuntimeError):
         torch.set_num_interop_threads(1)
     if dataset_args:
-        name, split, *vocabulary = dataset_args
-        dataset.load(name, split, *vocabulary)
+        name, split, vocabulary = dataset_args
+        dataset.load(name, split, vocabulary or None)
     if not torch.accelerator.is_available():  # whose autograd threads no fork would survive
         _rehearse()
 
@@ -127,7 +127,10 @@ class Server:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _child(job, limits, checkpoints, writer, parent)
+            try:
+                _child(job, limits, checkpoints, writer, parent)
+            finally:
+                os._exit(1)  # never back into the server's own loop
         os.close(writer)
         os.set_blocking(reader, False)
         with contextlib.suppress(OSError):  # the child does so too: whoever comes first
@@ -168,7 +171,7 @@ def _outcome(child: _Child, status: int) -> Outcome:
 
 
 def _child(job: Job, limits: Limits, checkpoints: Path, writer: int, parent: int) -> None:
-    """Run one trial in the forked process and write its outcome. Never returns."""
+    """Run one trial in the forked process and write its outcome."""
     os.setpgid(0, 0)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -177,7 +180,7 @@ def _child(job: Job, limits: Limits, checkpoints: Path, writer: int, parent: int
         if os.getppid() != parent:
             os._exit(1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_DATA, (limits.memory, limits.memory))
+    _limit(resource.RLIMIT_DATA, limits.memory)
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
@@ -187,7 +190,12 @@ def _child(job: Job, limits: Limits, checkpoints: Path, writer: int, parent: int
 
     outcome = encode(run(job, checkpoints))
     os.write(writer, outcome.encode("utf-8"))
-    os._exit(0)
+
+
+def _limit(kind: int, amount: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    amount = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
+    resource.setrlimit(kind, (amount, amount))
 
 
 def _kill_group(pid: int) -> None:

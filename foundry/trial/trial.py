@@ -42,7 +42,9 @@ class _Trial:
         self.job = job
         self.experiment = experiment.parse(job.experiment)
         data = self.experiment.data
-        self.dataset = dataset.load(data.dataset, data.split, data.vocabulary)
+        self.dataset = dataset.load(
+            data.dataset, data.split, data.vocabulary
+        )  # preloaded: the same arguments
         self.model_args: Mapping[str, object] = {
             **self.experiment.model_args,
             "vocab_size": len(self.dataset.vocabulary),
@@ -93,7 +95,8 @@ class _Trial:
         optimizers = loop.build_optimizers(model, self.experiment.training)
         first = 0
         if before := self._furthest(steps):
-            first = checkpoint.load(before, model, optimizers)
+            with contextlib.suppress(ValueError):  # damaged, by a power cut say: train from the start
+                first = checkpoint.load(before, model, optimizers)
         tokens = torch.from_numpy(self.dataset.splits["train"].tokens.astype("int32"))
         total = self.experiment.steps_for(self.job.budget)
         loop.train(

@@ -87,7 +87,8 @@ class Program:
         for parent in self.above(node):
             if isinstance(parent, cst.ClassDef):
                 owner = parent
-        return self.classes.get(owner.name.value) if owner is not None else None
+        found = self.classes.get(owner.name.value) if owner is not None else None
+        return found if found is not None and found.node is owner else None  # a name may be defined twice
 
     def top(self, node: cst.CSTNode) -> cst.CSTNode:
         """Return the statement at the top level of the file that a node stands in."""

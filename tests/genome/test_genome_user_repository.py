@@ -59,12 +59,14 @@ def test_a_bare_repository_is_enough(tmp_path, git, breed, seed_files):
     assert git(tmp_path / "fresh.git", "fsck", "--strict", "--no-dangling") == ""
 
 
-def test_a_folder_inside_and_a_linked_worktree_lead_to_the_same_arena(
+def test_a_linked_worktree_leads_to_the_same_arena_and_a_folder_inside_to_none(
     home_repository, git, tmp_path, seed_files
 ):
     git(home_repository, "worktree", "add", "-q", str(tmp_path / "linked"), "topic")
     (home_repository / "deep" / "down").mkdir(parents=True)
-    with Arena.open(home_repository / "deep" / "down") as arena:
+    with pytest.raises(ArenaError, match="inside the repository"):
+        Arena.open(home_repository / "deep" / "down")
+    with Arena.open(home_repository) as arena:
         seedling = arena.plant(seed_files, seed=1)
     linked = tmp_path / "linked"
     before = {path.name: path.read_bytes() for path in linked.iterdir()}

@@ -91,10 +91,10 @@ def test_edits_are_plain_short_and_distinct(operator: Operator, source: Source) 
 
 def test_sites_are_stable_and_edits_replay_to_the_same_bytes(operator: Operator, source: Source) -> None:
     edits = operator.sites(source)
-    first = [applied(source, edit) for edit in edits[-2:]]
+    first = [applied(source, edit) for edit in edits[-1:]]
     forget()
     assert operator.sites(source) == edits
-    copies = [Edit(edit.operator, edit.variant, edit.site) for edit in reversed(edits[-2:])]
+    copies = [Edit(edit.operator, edit.variant, edit.site) for edit in reversed(edits[-1:])]
     assert [operator.apply(source, edit) for edit in copies] == first[::-1]
 
 
@@ -112,7 +112,7 @@ def test_results_compile(operator: Operator, source: Source) -> None:
 
 
 def test_results_round_trip(operator: Operator, source: Source) -> None:
-    for edit in operator.sites(source)[:2]:
+    for edit in operator.sites(source)[:1]:
         text = applied(source, edit).model
         assert cst.parse_module(text).code == text, edit
 

@@ -177,17 +177,25 @@ def test_line_ends_stay() -> None:
 
 
 def test_a_default_that_the_experiment_gives_is_left_alone() -> None:
-    model = (
-        "class GPTConfig:\n    rope_theta: float = 10000.0\n\ndef f(config):\n    return config.rope_theta\n"
-    )
+    model = "class GPTConfig:\n    norm_eps: float = 1e-5\n\ndef f(config):\n    return config.norm_eps\n"
     perturb = operators.load()["perturb_literal"]
     assert perturb.sites(Source(model, ""))
-    assert not perturb.sites(Source(model, "model_args:\n  rope_theta: 500.0\n"))
+    assert not perturb.sites(Source(model, "model_args:\n  norm_eps: 1.0e-6\n"))
+
+
+def test_the_rotary_base_belongs_to_one_operator() -> None:
+    sites = operators.load()["perturb_literal"].sites(seed_source("v2"))
+    assert sites
+    assert not any("theta" in edit.site for edit in sites)
+
+
+def test_settings_outside_the_model_are_left_alone() -> None:
+    model = "rate = 0.1\nsplit = 0.9\n\nclass MLP:\n    def forward(self, x):\n        return x * rate\n"
+    sites = operators.load()["perturb_literal"].sites(Source(model, ""))
+    assert {edit.site for edit in sites} == {"module:0.1"}
 
 
 def test_literals_keep_their_manner() -> None:
-    source = Source("import torch.nn as nn\n\nnorm = nn.RMSNorm(8, eps=1e-6)\n", "")
-    assert (
-        diff(source, "perturb_literal", "x10")
-        == "-norm = nn.RMSNorm(8, eps=1e-6)\n+norm = nn.RMSNorm(8, eps=1e-5)"
-    )
+    source = Source("import torch.nn as nn\n\ndef norm(dim):\n    return nn.RMSNorm(dim, eps=1e-6)\n", "")
+    after = diff(source, "perturb_literal", "x10")
+    assert after == "-    return nn.RMSNorm(dim, eps=1e-6)\n+    return nn.RMSNorm(dim, eps=1e-5)"

@@ -127,6 +127,28 @@ def test_nobody_is_promoted_twice_or_out_of_turn() -> None:
             seen.add((order.number, order.rung))
 
 
+def test_who_climbs_was_resumable_all_the_while() -> None:
+    search, world = Search(replace(SMALL, generations=12)), World()
+    dropped: set[int] = set()
+    running: list[Order] = []
+    while not search.finished:
+        while len(running) < 3 and (order := search.ask()):
+            if order.rung > 0 and order.split == "val_search" and order.seed == 0:
+                assert order.number not in dropped
+            running.append(order)
+        if running:
+            order = running.pop(0)
+            search.tell(order, world.run(order))
+            dropped |= {o.number for o in search.orders} - search.resumable()
+    assert len(dropped) > 30
+
+
+def test_too_few_finalists_are_topped_up_side_by_side() -> None:
+    search = alone(replace(SMALL, generations=1, population=6))
+    assert search.finalists is not None
+    assert len(search.finalists) == SMALL.finalists
+
+
 def test_the_best_of_its_rung_climbs() -> None:
     rungs = Rungs(3, 3, always=-1)
     for number, loss in enumerate([2.4, 2.1, 2.3, 2.2, 2.6]):
