@@ -1,7 +1,7 @@
 """A text, its character vocabulary and its four splits.
 
 Splits are contiguous blocks in the order of the text. Selection sees `val_search` alone; `val_confirm` is for
-the comparison at the end; `test` is opened once.
+the comparison at the end; `test` is kept for a later, single look.
 """
 
 from __future__ import annotations
