@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from foundry.errors import UserError, unknown
 
 COMMANDS = {
+    "train": "train one experiment, with metrics, checkpoints and a sample",
     "gate": "run the gates on a model file",
     "board": "show the leaderboard of a run",
     "show": "show a candidate: where it comes from, what it scored, what it changes",

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,10 +34,11 @@ class Training:
     schedule: str = "cosine"  # a module of foundry/training/schedules
     warmup_iters: int = 100
     lr_decay_iters: int | None = None  # where `cosine` arrives at min_lr; by default at the end
+    eval_interval: int = 250  # updates from one evaluation, and checkpoint, to the next
     decay_fraction: float = 0.3  # the last part of the training, in which `wsd` decays
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "gradient_accumulation_steps", "max_iters"):
+        for name in ("batch_size", "gradient_accumulation_steps", "max_iters", "eval_interval"):
             _require(getattr(self, name) >= 1, f"training.{name} must be at least 1")
         _require(
             self.lr_decay_iters is None or self.lr_decay_iters >= 1,
@@ -92,21 +93,35 @@ class Experiment:
         return max(1, tokens // self.tokens_per_step)
 
 
+def override(text: str, settings: Iterable[str], source: str = "experiment.yaml") -> str:
+    """Set keys given as `training.max_iters=200` in the YAML of an experiment; without any, leave it alone.
+
+    Raises:
+        UserError: not of that form, or not YAML. Whether the keys exist is for `parse` to say.
+    """
+    body: dict[str, Any] | None = None
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not (key and equals):
+            raise UserError(f"{setting!r} is not of the form key=value, such as training.max_iters=200")
+        body = (_read(text, source) or {}) if body is None else body
+        *outer, last = key.split(".")
+        inner = body
+        for name in outer:
+            inner = inner.setdefault(name, {})
+            if not isinstance(inner, dict):
+                raise UserError(f"{key}: {name} is a value and has no keys")
+        inner[last] = _read(value, setting)
+    return text if body is None else yaml.safe_dump(body, sort_keys=False)
+
+
 def parse(text: str, source: str = "experiment.yaml") -> Experiment:
     """Read an experiment from YAML.
 
     Raises:
         UserError: not YAML, an unknown key (the message names the nearest), or a value of the wrong kind.
     """
-    try:
-        body = yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError) as error:  # a day of 2024-13-45 is a ValueError
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        twice = (
-            f": {problem}" if (problem := getattr(error, "problem", None) or "").endswith(" twice") else ""
-        )
-        raise UserError(f"{source} is not valid YAML{where}{twice}") from None
+    body = _read(text, source)
     try:
         experiment = _build(Experiment, {} if body is None else body, "")
         assert isinstance(experiment, Experiment)
@@ -114,6 +129,18 @@ def parse(text: str, source: str = "experiment.yaml") -> Experiment:
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     return experiment
+
+
+def _read(text: str, source: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError) as error:  # a day of 2024-13-45 is a ValueError
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        twice = (
+            f": {problem}" if (problem := getattr(error, "problem", None) or "").endswith(" twice") else ""
+        )
+        raise UserError(f"{source} is not valid YAML{where}{twice}") from None
 
 
 class _Loader(yaml.SafeLoader):

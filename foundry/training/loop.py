@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -46,18 +47,34 @@ def train(
     Raises:
         DivergedError: the loss was NaN or infinite.
     """
+    for _ in updates(model, optimizers, tokens, experiment, seed=seed, steps=steps, total=total):
+        pass
+
+
+def updates(
+    model: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    tokens: Tensor,
+    experiment: Experiment,
+    *,
+    seed: int,
+    steps: range,
+    total: int,
+) -> Iterator[float]:
+    """Do what `train` does one update at a time, yielding the training loss of each after it is done."""
     training = experiment.training
     schedule = load_part("foundry/training/schedules", "schedule", training.schedule)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    model.train()
     for step in steps:
+        model.train()
         _set_rate(optimizers, schedule.factor(step, total, training))
-        _backward(model, tokens, experiment, seed, step)
+        loss = _backward(model, tokens, experiment, seed, step)
         if training.grad_clip:
             torch.nn.utils.clip_grad_norm_(parameters, training.grad_clip)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+        yield loss
 
 
 def _set_rate(optimizers: Sequence[torch.optim.Optimizer], factor: float) -> None:
@@ -66,15 +83,19 @@ def _set_rate(optimizers: Sequence[torch.optim.Optimizer], factor: float) -> Non
             group["lr"] = group["full_lr"] * factor
 
 
-def _backward(model: nn.Module, tokens: Tensor, experiment: Experiment, seed: int, step: int) -> None:
+def _backward(model: nn.Module, tokens: Tensor, experiment: Experiment, seed: int, step: int) -> float:
+    """Leave the gradients of one batch on the model; return its mean loss."""
     training = experiment.training
     torch.default_generator.manual_seed(seed_for("step", seed, step))  # dropout
     n = training.gradient_accumulation_steps
     inputs, targets = draw(
         tokens, seed=seed, step=step, batch_size=n * training.batch_size, block_size=experiment.block_size
     )
+    total = 0.0
     for x, y in zip(inputs.chunk(n), targets.chunk(n), strict=True):
         loss = model(x, y)[1] / n
-        if not torch.isfinite(loss):
+        if not math.isfinite(value := loss.item()):
             raise DivergedError(step)
         loss.backward()
+        total += value
+    return total

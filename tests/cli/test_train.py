@@ -1,0 +1,132 @@
+"""`foundry train`: stopped and resumed equals uninterrupted, and mistakes are sentences."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from foundry.cli import main
+from foundry.data.dataset import read_text
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> list[str]:
+    """A training of 40 updates of a tiny model with dropout on a tiny text."""
+    (text := tmp_path / "text.txt").write_text(read_text("shakespeare_char")[:6_000])
+    settings = {
+        "data.dataset": text,
+        "training.max_iters": 40,
+        "training.eval_interval": 10,
+        "training.gradient_accumulation_steps": 2,
+        "model_args.n_embd": 16,
+        "model_args.dropout": 0.1,
+    }
+    return [
+        "train",
+        str(ROOT / "experiments" / "micro.yaml"),
+        *(f"{key}={value}" for key, value in settings.items()),
+        "--threads=1",
+        "--out",
+    ]
+
+
+def metrics(folder: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "tokens_per_second"} for line in lines]
+
+
+def same_tensors(one: Path, other: Path) -> bool:
+    a, b = load_file(one), load_file(other)
+    return a.keys() == b.keys() and all(a[name].equal(b[name]) for name in a)
+
+
+def test_stopped_by_a_signal_and_resumed_equals_uninterrupted(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert main([*arguments, str(whole)]) == 0
+    assert "best validation loss" in capsys.readouterr().out
+    command = [sys.executable, "-m", "foundry", *arguments, str(parts)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while "update     10" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+    assert process.returncode == 130
+    assert "--resume" in rest
+    assert len(metrics(parts)) < 4
+    assert main([*arguments, str(parts), "--resume"]) == 0
+    assert metrics(parts) == metrics(whole)
+    for name in ("latest.safetensors", "best.safetensors"):
+        assert same_tensors(parts / name, whole / name)
+
+
+def test_killed_it_goes_on_from_the_last_evaluation(arguments: list[str], tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert main([*arguments, str(whole)]) == 0
+    command = [sys.executable, "-m", "foundry", *arguments, str(parts)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while "update     20" not in process.stdout.readline():
+            assert process.poll() is None
+        process.kill()
+    assert main([*arguments, str(parts), "--resume"]) == 0
+    assert metrics(parts) == metrics(whole)
+    assert same_tensors(parts / "latest.safetensors", whole / "latest.safetensors")
+
+
+def test_the_folder_holds_what_was_trained(arguments: list[str], tmp_path: Path) -> None:
+    assert main([*arguments, str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "model.py").read_text() == (ROOT / "foundry" / "models" / "v1.py").read_text()
+    assert "max_iters: 40" in (tmp_path / "out" / "experiment.yaml").read_text()
+    losses = [line["val_loss"] for line in metrics(tmp_path / "out")]
+    assert losses == sorted(losses, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("training.max_itres=3", "did you mean 'training.max_iters'?"),
+        ("training.max_iters", "not of the form key=value"),
+        ("training.max_iters.x=3", "max_iters is a value and has no keys"),
+        ("model_args.n_heads=2", "did you mean 'n_head'?"),
+        ("base_model=v3", "did you mean 'v2'?"),
+        ("data.dataset=nowhere.txt", "'nowhere.txt' does not exist"),
+        ("training.learning_rate=1.0e+30", "not finite at step"),
+    ],
+)
+def test_mistakes(
+    arguments: list[str], setting: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out")
+    assert main([*arguments[:-1], setting, "--out", out]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_folder_is_not_overwritten(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out")
+    assert main([*arguments, out, "--resume"]) == 2
+    assert "holds no training" in capsys.readouterr().err
+    assert main([*arguments, out]) == 0
+    assert main([*arguments, out]) == 2
+    assert "holds a training already" in capsys.readouterr().err
+    assert main([*arguments, out, "--resume"]) == 0
+    other = [a for a in arguments if "eval_interval" not in a]
+    assert main([*other, out, "--resume"]) == 2
+    assert "is of another training" in capsys.readouterr().err
