@@ -10,10 +10,15 @@ from genome import Candidate
 from population.standings import Failure, Row, Standings
 
 _SCORE = re.compile(r"val_search (?P<rung>T(?:/(?P<share>\d+))?) seed (?P<seed>-?\d+)")
+_LOSS = re.compile(r"\d+\.\d+")
 
 
 def from_notes(
-    candidates: Sequence[Candidate], notes: Mapping[str, Mapping[str, str]], *, arena: str
+    candidates: Sequence[Candidate],
+    notes: Mapping[str, Mapping[str, str]],
+    *,
+    arena: str,
+    champion: Candidate | None,
 ) -> Standings:
     """Draw up standings from what the notes say; what only the ledger knew, such as spent time, is 0."""
     scored = [(c, *best) for c in candidates if (best := _deepest(notes.get(c.commit, {}), c.seed))]
@@ -36,13 +41,15 @@ def from_notes(
                 versus_seed=loss - seed_model[rung] if rung in seed_model else None,
                 params=int(note["params"]),
                 tokens_per_second=float(note["tokens_per_second"]),
-                status="seed" if candidate.number == 0 else "scored",
+                status=_status(candidate, champion),
                 pareto=False,
                 flops=int(note["train_flops"]),
                 kv_bytes=int(note["kv_bytes_per_token"]),
             )
         )
-    rejected = [(c, notes[c.commit]) for c in candidates if "rejected" in notes.get(c.commit, {})]
+    failures = [failure for c in candidates if (failure := _failure(c, notes.get(c.commit, {})))]
+    rejected = [notes[c.commit]["rejected"] for c in candidates if "rejected" in notes.get(c.commit, {})]
+    kinds = Counter(failure.kind for failure in failures if failure.kind != "rejected")
     generation = max(c.generation for c in candidates)
     return Standings(
         arena=arena,
@@ -52,24 +59,37 @@ def from_notes(
         generations=generation,
         births=len(candidates) - 1,
         births_planned=len(candidates) - 1,
-        evaluated=sum(1 for row in rows if row.status != "seed"),
-        rejected=dict(sorted(Counter(note["rejected"] for _, note in rejected).items())),
-        failed={},
+        evaluated=sum(1 for candidate, *_ in scored if candidate.number != 0),
+        rejected=dict(sorted(Counter(rejected).items())),
+        failed=dict(sorted(kinds.items())),
         duplicates=0,
         tokens_spent=0,
         flops_spent=0,
         seconds=0.0,
         seconds_left=0.0,
         rows=tuple(rows),
-        failures=tuple(
-            Failure(
-                name=c.name, words=c.words, kind="rejected", reason=f"{note['rejected']} {note['reason']}"
-            )
-            for c, note in rejected
-        ),
+        failures=tuple(failures),
         running=(),
         log="drawn from refs and notes: the ledger is not there",
     )
+
+
+def _status(candidate: Candidate, champion: Candidate | None) -> str:
+    if champion is not None and candidate.commit == champion.commit:
+        return "champion"
+    return "seed" if candidate.number == 0 else "scored"
+
+
+def _failure(candidate: Candidate, note: Mapping[str, str]) -> Failure | None:
+    """Say what stopped a candidate, where something did."""
+    if "rejected" in note:
+        kind, reason = "rejected", f"{note['rejected']} {note['reason']}"
+    else:
+        ends = [value for key, value in note.items() if _SCORE.fullmatch(key) and not _LOSS.fullmatch(value)]
+        if not ends:
+            return None
+        kind, _, reason = ends[-1].partition(": ")
+    return Failure(name=candidate.name, words=candidate.words, kind=kind, reason=reason)
 
 
 def _scores(note: Mapping[str, str], seed: int) -> dict[str, float]:
@@ -77,7 +97,7 @@ def _scores(note: Mapping[str, str], seed: int) -> dict[str, float]:
     found = {}
     for key, value in note.items():
         match = _SCORE.fullmatch(key)
-        if match and int(match["seed"]) == seed and re.fullmatch(r"\d+\.\d+", value):
+        if match and int(match["seed"]) == seed and _LOSS.fullmatch(value):
             found[match["rung"]] = float(value)
     return found
 

@@ -222,6 +222,8 @@ def test_the_board_shows_the_same_later(finished: tuple[Path, str]) -> None:
     assert board["births"] == 6
     rebuilt = json.loads(foundry("board", arena, "--json", "--rebuild"))
     facts = ("name", "words", "rung", "params", "flops", "kv_bytes")
+    champions = [[row["name"] for row in b["rows"] if row["status"] == "champion"] for b in (board, rebuilt)]
+    assert champions[0] == champions[1] != []
     assert [[row[f] for f in facts] for row in rebuilt["rows"]] == [
         [row[f] for f in facts] for row in board["rows"]
     ]

@@ -55,7 +55,7 @@ def read(path: str, *, from_git: bool = False) -> Standings:
         if not candidates:
             raise UserError(f"{path} is a repository, but holds no run")
         if from_git:
-            return from_notes(candidates, arena.notes(), arena=path)
+            return from_notes(candidates, arena.notes(), arena=path, champion=arena.champion())
         with Ledger.read(arena.state / LEDGER) as ledger:
             plan = plan_of(ledger)
             search = replay(plan.search, ledger)
