@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import operators
+from foundry.cli.experiment_text import absolute, with_value
+from foundry.cli.mutations import derived
 from foundry.data import dataset
 from foundry.errors import UserError, unknown
-from foundry.seed import check_model_args, read_model
+from foundry.seed import check_model_args
 from foundry.training import experiment
 from genome import Arena, Candidate
 from population import selection
@@ -92,12 +92,12 @@ def plan_run(
         raise UserError(f"experiment {experiment_path!r} cannot be read: {error}") from None
     parsed = experiment.parse(text, experiment_path)
     if data is not None:
-        text = _with_value(text, ("data", "dataset"), _absolute(data))
+        text = with_value(text, ("data", "dataset"), absolute(data))
     if seed_model is not None:
-        text = _with_value(text, ("base_model",), _absolute(seed_model))
+        text = with_value(text, ("base_model",), absolute(seed_model))
     parsed = experiment.parse(text, experiment_path)
     name = parsed.base_model
-    model = read_model(name)
+    model = derived(text, parsed).model
     check_model_args(model, name, parsed.model_args)
     loaded = dataset.load(parsed.data.dataset, parsed.data.split, parsed.data.vocabulary)
     dataset.require_block(loaded, parsed.block_size)
@@ -204,23 +204,3 @@ def open_arena(path: str) -> Arena:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{path} is not a git repository and not an empty folder: give another --arena")
     return Arena.create(folder)
-
-
-def _absolute(name: str) -> str:
-    """A path that holds wherever a run is resumed from; names of what is shipped stay names."""
-    return str(Path(name).resolve()) if Path(name).is_file() else name
-
-
-def _with_value(text: str, keys: tuple[str, ...], value: str) -> str:
-    """Set one text value of an experiment, leaving everything else as it is written."""
-    *outer, key = keys
-    quoted = value if re.fullmatch(r"[A-Za-z_][\w.-]*", value) else json.dumps(value)
-    changed, found = re.subn(rf"(?m)^(\s*){key}:[^\n]*$", rf"\g<1>{key}: {_literal(quoted)}", text, count=1)
-    if not found:
-        lines = [f"{'  ' * depth}{name}:" for depth, name in enumerate(outer)]
-        changed = "\n".join([text.rstrip(), *lines, f"{'  ' * len(outer)}{key}: {quoted}", ""])
-    return changed
-
-
-def _literal(replacement: str) -> str:
-    return replacement.replace("\\", "\\\\")

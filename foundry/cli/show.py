@@ -41,7 +41,9 @@ def _show(options: argparse.Namespace, console: Console) -> int:
             console.print(f"  {short_name(ancestor.name)}  {ancestor.words}", highlight=False, markup=False)
         if len(lineage) > 1:
             console.print(f"\n[bold]Change from {lineage[-2].name}[/bold]")
-            console.print(Syntax(arena.diff(lineage[-2], candidate), "diff", background_color="default"))
+            console.print(
+                Syntax(arena.diff(lineage[-2], candidate), "diff", background_color="default", word_wrap=True)
+            )
     return 0
 
 

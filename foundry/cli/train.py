@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from foundry.cli.edge import guarded
+from foundry.cli.mutations import derived
 from foundry.data import dataset
 from foundry.errors import UserError
-from foundry.seed import check_model_args, read_model
+from foundry.seed import check_model_args
 from foundry.training import experiment
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _session(options: argparse.Namespace) -> Session:
         raise UserError(f"experiment {options.experiment!r} does not exist")
     text = experiment.override(path.read_text("utf-8"), options.settings, options.experiment)
     parsed = experiment.parse(text, options.experiment)
-    source = read_model(parsed.base_model)
+    source = derived(text, parsed).model
     check_model_args(source, parsed.base_model, parsed.model_args)
     data = dataset.load(parsed.data.dataset, parsed.data.split, parsed.data.vocabulary)
     dataset.require_block(data, parsed.block_size)

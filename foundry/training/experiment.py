@@ -71,6 +71,7 @@ class Experiment:
 
     name: str = "experiment"
     base_model: str = "v1"  # a module of foundry/models, or the path of a model file
+    mutations: tuple[str, ...] = ()  # of the base model, each `operator variant @ site`; see foundry mutate
     model_args: Mapping[str, object] = field(default_factory=dict)  # fields of the model's GPTConfig
     training: Training = field(default_factory=Training)
     data: Data = field(default_factory=Data)
@@ -195,7 +196,13 @@ def _convert(value: object, hint: object, name: str) -> object:
         return value
     if hint is str and isinstance(value, str):
         return value
-    if hint not in (int, float, str) and isinstance(value, dict):
+    if (
+        typing.get_origin(hint) is tuple
+        and isinstance(value, list)
+        and all(isinstance(v, str) for v in value)
+    ):
+        return tuple(value)
+    if typing.get_origin(hint) is Mapping and isinstance(value, dict):
         return value
     wanted = {int: "a whole number", float: "a number", str: "text"}.get(hint, "a mapping")  # type: ignore[call-overload]
     raise UserError(f"{name} must be {wanted}, not {value!r}")

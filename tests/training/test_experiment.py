@@ -81,7 +81,7 @@ def test_shipped_experiments_are_valid(path: Path) -> None:
             "unknown key 'training.learning_rte': did you mean 'training.learning_rate'?",
         ),
         ("data: {datset: x}", "unknown key 'data.datset': did you mean 'data.dataset'?"),
-        ("7: 1", "unknown key '7': known: base_model, data, model_args, name, training"),
+        ("7: 1", "unknown key '7': known: base_model, data, model_args, mutations, name, training"),
         ("training: {optimizer: adam}", "unknown optimizer 'adam': did you mean 'adamw'?"),
         ("training: {schedule: cosin}", "unknown schedule 'cosin': did you mean 'cosine'?"),
         ("training: {schedule: _warmup}", "unknown schedule '_warmup': known: constant, cosine, linear, wsd"),

@@ -1,0 +1,87 @@
+"""`foundry mutate OPERATOR VARIANT`: write an experiment that is another with one edit made."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.syntax import Syntax
+
+import operators
+from foundry.cli.edge import guarded
+from foundry.cli.experiment_text import with_mutation, with_value
+from foundry.cli.mutations import derived, find_edit
+from foundry.errors import UserError
+from foundry.training import experiment
+from operators import Edit, Source
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write a mutated experiment, or show what there is or what would change."""
+    parser = argparse.ArgumentParser(
+        prog="foundry mutate", description="Write an experiment with one edit made."
+    )
+    parser.add_argument("operator", nargs="?", help="such as swap_activation; see --list")
+    parser.add_argument("variant", nargs="?", help="such as relu2")
+    parser.add_argument("--site", help="where, if the variant fits in several places")
+    parser.add_argument("--base", default="experiments/baseline.yaml", metavar="FILE", help="what to change")
+    parser.add_argument("--name", help="of the new experiment (default: OPERATOR_VARIANT)")
+    parser.add_argument("--list", action="store_true", help="list the edits that apply to the base")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show the change of source and YAML, write nothing"
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    options = parser.parse_args(argv)
+    if not options.list and not (options.operator and options.variant):
+        parser.error("give an operator and a variant, or --list")
+    return guarded(lambda: _mutate(options, Console()), name="foundry mutate", debug=options.debug)
+
+
+def _mutate(options: argparse.Namespace, console: Console) -> int:
+    base = Path(options.base)
+    if not base.is_file():
+        raise UserError(f"experiment {options.base!r} does not exist")
+    text = base.read_text("utf-8")
+    source = derived(text, experiment.parse(text, options.base))
+    if options.list:
+        _list(source, options.operator, console)
+        return 0
+    edit = find_edit(source, options.operator, options.variant, options.site)
+    child = operators.apply(source, edit)
+    name = options.name or re.sub(r"[^a-z0-9]+", "_", f"{edit.operator}_{edit.variant}")
+    written = _experiment(child, source, edit, name, options.base)
+    experiment.parse(written, f"{name}.yaml")
+    if options.dry_run:
+        for file, old, new in (("model.py", source.model, child.model), ("experiment.yaml", text, written)):
+            diff = difflib.unified_diff(
+                old.splitlines(), new.splitlines(), f"a/{file}", f"b/{file}", lineterm=""
+            )
+            console.print(Syntax("\n".join(diff), "diff", background_color="default", word_wrap=True))
+        return 0
+    target = base.with_name(f"{name}.yaml")
+    if target.exists():
+        raise UserError(f"{target} exists already: give another --name")
+    target.write_text(written, "utf-8")
+    console.print(f"{target}: {operators.words(edit)}", highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def _experiment(child: Source, parent: Source, edit: Edit, name: str, base: str) -> str:
+    """Write the child's experiment: under its own name, saying where it comes from."""
+    text = child.experiment
+    if child.model != parent.model:
+        text = with_mutation(text, f"{edit.operator} {edit.variant} @ {edit.site}")
+    origin = f"# {operators.words(edit)}: {base}, by `foundry mutate {edit.operator} {edit.variant}`.\n"
+    return origin + with_value(text, ("name",), name)
+
+
+def _list(source: Source, operator: str | None, console: Console) -> None:
+    for name, known in operators.load().items():
+        if operator in (None, name):
+            variants = sorted({edit.variant for edit in known.sites(source)})
+            shown = " ".join(variants) or "(nothing to change here)"
+            console.print(f"{name:<16} {shown}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,50 @@
+"""The source that an experiment names: its base model, changed by its list of mutations."""
+
+from __future__ import annotations
+
+import operators
+from foundry.errors import UserError, unknown
+from foundry.seed import read_model
+from foundry.training.experiment import Experiment
+from operators import Edit, Source
+
+
+def derived(text: str, parsed: Experiment) -> Source:
+    """Return the model that an experiment describes, beside the experiment's own text.
+
+    Raises:
+        UserError: a mutation does not apply, in words that name what does.
+    """
+    source = Source(read_model(parsed.base_model), text)
+    for mutation in parsed.mutations:
+        operator, _, rest = mutation.partition(" ")
+        variant, _, site = rest.partition(" @ ")
+        changed = operators.apply(source, find_edit(source, operator, variant, site or None))
+        source = Source(changed.model, text)
+    return source
+
+
+def find_edit(source: Source, operator: str, variant: str, site: str | None = None) -> Edit:
+    """Find the one edit of that operator and variant, at that site where there are several.
+
+    Raises:
+        UserError: there is none, or more than one.
+    """
+    known = operators.load()
+    if operator not in known:
+        raise unknown("operator", operator, known)
+    offered = known[operator].sites(source)
+    if not offered:
+        raise UserError(f"{operator} finds nothing to change here")
+    edits = [edit for edit in offered if edit.variant == variant]
+    if not edits:
+        raise unknown(f"variant of {operator}", variant, {edit.variant for edit in offered})
+    if site is None and len(edits) > 1:
+        raise UserError(
+            f"{operator} {variant} fits in several places, choose one with --site: "
+            f"{', '.join(edit.site for edit in edits)}"
+        )
+    chosen = [edit for edit in edits if site in (None, edit.site)]
+    if not chosen:
+        raise unknown(f"site of {operator} {variant}", site or "", [edit.site for edit in edits])
+    return chosen[0]
