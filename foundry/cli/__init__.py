@@ -11,6 +11,7 @@ from foundry.errors import UserError, unknown
 COMMANDS = {
     "train": "train one experiment, with metrics, checkpoints and a sample",
     "mutate": "write an experiment that is another with one edit made",
+    "compare": "train two experiments with paired seeds: is the difference real?",
     "gate": "run the gates on a model file",
     "board": "show the leaderboard of a run",
     "show": "show a candidate: where it comes from, what it scored, what it changes",

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from population.statistics import Comparison, compare, holm, sigma
+from population.statistics import Comparison, compare, holm, sigma, two_sided
 
 whole = st.integers(-1000, 1000).map(float)  # sums of these are exact, so ties are ties
 
@@ -156,6 +156,19 @@ def test_holm_keeps_the_order_and_never_helps(p_values: list[float]) -> None:
     assert all(p <= higher <= 1 for p, higher in zip(p_values, adjusted, strict=True))
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     assert [adjusted[index] for index in order] == sorted(adjusted)
+
+
+def test_two_sided_by_the_t_table() -> None:
+    # differences 1, 2, 3: mean 2, standard error 1/sqrt(3), t = 3.4641 at two degrees of freedom
+    assert two_sided([1.0, 2.0, 3.0], [0.0, 0.0, 0.0]) == pytest.approx(0.0741799, abs=1e-6)
+    assert two_sided([1.5, 1.5], [1.5, 1.5]) == 1.0
+    assert two_sided([1.5, 2.5], [1.0, 2.0]) == 0.0
+
+
+def test_identical_configurations_differ_at_the_promised_rate() -> None:
+    rng = np.random.default_rng(3)
+    claims = sum(two_sided(rng.normal(2, 0.01, 5), rng.normal(2, 0.01, 5)) <= 0.05 for _ in range(2000))
+    assert 0.035 <= claims / 2000 <= 0.065
 
 
 def test_sigma_by_hand() -> None:
