@@ -86,8 +86,9 @@ def _sentence(result: Verdict, champion: Candidate) -> str:
         if result.beyond_noise
         else f"is {gain:.4f} nats per token ahead, which chance may explain ({chance} > {LEVEL})"
     )
-    curse = f"{claimed - gain:.4f} of that was the winner's curse" if claimed > gain else "no winner's curse"
-    return f"\n{champion.name} {found}.\nThe search, on its own split, had claimed {claimed:.4f}: {curse}.\n"
+    held = f"{claimed - gain:.4f} of that did not hold up" if claimed > gain else "all of that held up"
+    claim = f"The search had claimed {claimed:.4f} on its one seed and its own split"
+    return f"\n{champion.name} {found}.\n{claim}: {held}.\n"
 
 
 def _print_champion(run: Run, seed: Candidate, champion: Candidate, console: Console) -> None:
