@@ -2,17 +2,19 @@
 
     python benchmarks/candidate.py
 
-Every edit of the seed model v1 is made, committed to a temporary arena and gated once, in one warm process.
+A family tree grows from v1 in one process as in a run, where a parent bears about three children: each child
+is an edit of its parent drawn at random, committed to a temporary arena, and gated.
 """
 
 from __future__ import annotations
 
+import random
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -23,9 +25,11 @@ from genome import Arena
 from operators import Source
 
 ROOT = Path(__file__).parents[1]
+CANDIDATES = 90
+CHILDREN = 3
 
 
-def timed(action: Callable[[], object]) -> tuple[float, object]:
+def timed(action: Callable[[], Any]) -> tuple[float, Any]:
     """Run an action; return milliseconds and what it gave."""
     started = time.perf_counter()
     result = action()
@@ -35,22 +39,22 @@ def timed(action: Callable[[], object]) -> tuple[float, object]:
 def main() -> None:
     """Measure and print medians and 90th percentiles."""
     torch.set_num_threads(1)
+    rng = random.Random(0)
     source = Source(
         (ROOT / "foundry/models/v1.py").read_text(), (ROOT / "experiments/evolve.yaml").read_text()
     )
-    files = {"model.py": source.model, "experiment.yaml": source.experiment}
     milliseconds: dict[str, list[float]] = {"propose": [], "apply": [], "commit": [], "gates": [], "all": []}
     with tempfile.TemporaryDirectory() as folder, Arena.create(Path(folder) / "arena") as arena:
-        parent = arena.plant(files, seed=0)
+        family = [(source, arena.plant(files(source), seed=0))]
         gate(source)  # what torch does once in a process, the trial server has done before it forks
-        for number, edit in enumerate(operators.proposals(source), 1):
-            operators_forget()
-            propose, _ = timed(lambda: operators.proposals(source))
-            apply, child = timed(lambda edit=edit: operators.apply(source, edit))
-            assert isinstance(child, Source)
-            commit, _ = timed(
-                lambda child=child, edit=edit, number=number: arena.commit(
-                    {"model.py": child.model, "experiment.yaml": child.experiment},
+        for number in range(1, CANDIDATES + 1):
+            source, parent = family[(number - 1) // CHILDREN]
+            propose, edits = timed(lambda source=source: operators.proposals(source))
+            edit = rng.choice(edits)
+            apply, child = timed(lambda source=source, edit=edit: operators.apply(source, edit))
+            commit, candidate = timed(
+                lambda child=child, edit=edit, number=number, parent=parent: arena.commit(
+                    files(child),
                     number=number,
                     generation=1,
                     parents=[parent],
@@ -62,12 +66,19 @@ def main() -> None:
                 )
             )
             gating, _ = timed(lambda child=child: gate(child))
+            family.append((child, candidate))
             row = {"propose": propose, "apply": apply, "commit": commit, "gates": gating}
             for name, value in {**row, "all": sum(row.values())}.items():
                 milliseconds[name].append(value)
-    print(f"{len(milliseconds['all'])} candidates\n{'':<10}{'median':>8}{'90%':>8}  ms")
+    print(f"{CANDIDATES} candidates\n{'':<10}{'median':>8}{'mean':>8}{'90%':>8}  ms")
     for name, values in milliseconds.items():
-        print(f"{name:<10}{statistics.median(values):8.1f}{statistics.quantiles(values, n=10)[-1]:8.1f}")
+        high = statistics.quantiles(values, n=10)[-1]
+        print(f"{name:<10}{statistics.median(values):8.1f}{statistics.fmean(values):8.1f}{high:8.1f}")
+
+
+def files(source: Source) -> dict[str, str]:
+    """A program as the arena takes it."""
+    return {"model.py": source.model, "experiment.yaml": source.experiment}
 
 
 def gate(source: Source) -> None:
@@ -81,15 +92,6 @@ def gate(source: Source) -> None:
     failure = gates.check(subject)
     if failure:
         print(f"rejected: {failure.gate}: {failure.reason}")
-
-
-def operators_forget() -> None:
-    """Empty the caches of parsed sources: each candidate has another parent."""
-    for name, module in sorted(sys.modules.items()):
-        if name.startswith("operators."):
-            for function in vars(module).values():
-                if hasattr(function, "cache_clear"):
-                    function.cache_clear()
 
 
 if __name__ == "__main__":

@@ -131,6 +131,8 @@ class Search:
 
     def resumable(self, spare: int = 8) -> set[int]:
         """Name those whose fate is open, and the best at each rung that may yet be sent to the next."""
+        if self.finished:
+            return set()
         unsettled = {order.number for order in self.orders[self._applied :]}  # running, or told and waiting
         return unsettled.union(*(self.rungs.waiting(rung)[:spare] for rung in range(self.rungs.top)))
 

@@ -181,7 +181,8 @@ def _front(points: Iterable[tuple[int, float, int]]) -> set[int]:
 def _statuses(search: Search, ranked: list[int], finished: list[int]) -> dict[int, str]:
     statuses = dict.fromkeys(ranked, "scored")
     for order in search.orders:
-        if order.index not in search.outcomes and order.rung > 0 and order.number in statuses:
+        climbing = order.rung > 0 and order.split == "val_search" and order.number in statuses
+        if climbing and order.index not in search.outcomes:
             statuses[order.number] = "promoted"
     best = [number for number in finished if number != SEED_MODEL]
     statuses |= {best[0]: "incumbent"} if best else {}
