@@ -23,7 +23,7 @@ from foundry.cli.record import Record
 from foundry.cli.report import conclude
 from foundry.cli.run import Plan, Run, begin, plan_run, take_up
 from foundry.cli.watch import Watch
-from foundry.errors import UserError
+from foundry.errors import UserError, unknown
 from foundry.trial.job import Limits
 from foundry.trial.pool import Pool
 from population import selection
@@ -91,11 +91,17 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and run."""
-    options = _parser().parse_args(argv)
+    options, rest = _parser().parse_known_args(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Δ still gets its report
-    return guarded(lambda: run(options, Console()), name="evolve", debug=options.debug)
+    return guarded(lambda: _run(options, rest), name="evolve", debug=options.debug)
+
+
+def _run(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    if rest:
+        raise unknown("option", rest[0], [f"--{name.replace('_', '-')}" for name in vars(options)])
+    return run(options, Console())
 
 
 def _plan(options: argparse.Namespace) -> Plan:

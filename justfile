@@ -4,7 +4,7 @@ ci:
 
 # The tests that CI runs
 test:
-    pytest -n 2
+    pytest
 
 # All tests, the slow ones too
 nightly:

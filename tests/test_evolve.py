@@ -276,6 +276,7 @@ def test_the_driver_never_imports_torch(micro: Path, tmp_path: Path) -> None:
 
 
 BAD_INPUT = {
+    "option": (["--generatoins", "3"], "did you mean '--generations'?"),
     "operator": (["--operators", "swap_activation,insert_qknrom"], "did you mean 'insert_qknorm'?"),
     "dataset": (["--dataset", "shakespear_char"], "did you mean 'shakespeare_char'?"),
     "data file": (["--dataset", "no/such.txt"], "'no/such.txt' does not exist"),
