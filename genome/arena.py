@@ -197,10 +197,6 @@ class Arena:
         shown = alive | out if rejected else {commit: alive[commit] for commit in alive if commit not in out}
         return sorted(shown.values(), key=lambda candidate: (candidate.number, candidate.name))
 
-    def holds_run(self) -> bool:
-        """Say whether a run has left candidates here."""
-        return bool(self.candidates())
-
     def lineage(self, candidate: Candidate) -> list[Candidate]:
         """Return the candidate's first-parent ancestors, the seed model first, itself last."""
         return read_lineage(self._git, candidate.commit)

@@ -124,11 +124,11 @@ def test_a_hostile_local_configuration_changes_nothing(home_repository, git, bre
 def test_branches_that_are_not_ours_are_passed_over(home_repository, git, seed_files):
     git(home_repository, "branch", "candidate/mine")
     with Arena.open(home_repository) as arena:
-        assert not arena.holds_run()
+        assert not arena.candidates()
         seedling = arena.plant(seed_files, seed=1)
         git(home_repository, "branch", "candidate/copy", seedling.branch)
         assert arena.candidates() == [seedling]
-        assert arena.holds_run()
+        assert arena.candidates()
 
 
 def test_a_champion_of_the_persons_own_stays(home_repository, git, seed_files):
