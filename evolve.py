@@ -72,7 +72,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         with (
             board_for(console) as board,
             Pool(
-                options.workers, checkpoints=record.checkpoints, limits=limits, preload=plan.preload
+                options.workers, checkpoints=record.checkpoints, limits=limits, preload=plan.experiment
             ) as pool,
         ):
             watch = Watch(current, options.arena, search, nursery, board)

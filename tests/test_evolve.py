@@ -282,7 +282,7 @@ BAD_INPUT = {
     "data file": (["--dataset", "no/such.txt"], "'no/such.txt' does not exist"),
     "model": (["--seed-model", "v11"], "did you mean 'v1'?"),
     "model file": (["--seed-model", "tests/test_evolve.py"], "defines no class GPT"),
-    "experiment": (["--experiment", "missing.yaml"], "'missing.yaml' cannot be read"),
+    "experiment": (["--experiment", "missing.yaml"], "'missing.yaml' does not exist"),
     "tokens": (["--tokens", "100"], "too few"),
     "resume": (["--resume"], "there is no run to resume"),
     "resume with a plan": (["--resume", "--seed", "3"], "--seed is part of the run"),

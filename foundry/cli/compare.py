@@ -15,11 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from foundry.cli.edge import guarded
-from foundry.cli.mutations import derived
-from foundry.data import dataset
+from foundry.cli.prepared import prepare, read_text
 from foundry.errors import UserError
-from foundry.seed import check_model_args
-from foundry.training import experiment
 from foundry.trial.job import Job
 from foundry.trial.outcome import Outcome, Scored
 from foundry.trial.pool import Pool
@@ -77,20 +74,13 @@ def _compare(options: argparse.Namespace, console: Console) -> int:
 
 
 def _side(path: str, seeds: int) -> Side:
-    if not Path(path).is_file():
-        raise UserError(f"experiment {path!r} does not exist")
-    text = Path(path).read_text("utf-8")
-    parsed = experiment.parse(text, path)
-    source = derived(text, parsed).model
-    check_model_args(source, parsed.base_model, parsed.model_args)
-    data = dataset.load(parsed.data.dataset, parsed.data.split, parsed.data.vocabulary)
-    dataset.require_block(data, parsed.block_size)
-    tokens = parsed.training.max_iters * parsed.tokens_per_step
+    ready = prepare(read_text(path), path)
+    tokens = ready.experiment.training.max_iters * ready.experiment.tokens_per_step
     jobs = (
         Job(
-            model=source,
-            experiment=text,
-            data=data.sha256,
+            model=ready.model,
+            experiment=ready.text,
+            data=ready.dataset.sha256,
             seed=seed,
             tokens=tokens,
             budget=tokens,
@@ -98,7 +88,7 @@ def _side(path: str, seeds: int) -> Side:
         )
         for seed in range(seeds)
     )
-    return Side(parsed.name, tuple(jobs))
+    return Side(ready.experiment.name, tuple(jobs))
 
 
 def _trained(sides: Sequence[Side], workers: int, log: Console) -> list[Side]:

@@ -15,6 +15,7 @@ import operators
 from foundry.cli.edge import guarded
 from foundry.cli.experiment_text import with_mutation, with_value
 from foundry.cli.mutations import derived, find_edit
+from foundry.cli.prepared import read_text
 from foundry.errors import UserError
 from foundry.training import experiment
 from operators import Edit, Source
@@ -43,9 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _mutate(options: argparse.Namespace, console: Console) -> int:
     base = Path(options.base)
-    if not base.is_file():
-        raise UserError(f"experiment {options.base!r} does not exist")
-    text = base.read_text("utf-8")
+    text = read_text(options.base)
     source = derived(text, experiment.parse(text, options.base))
     if options.list:
         _list(source, options.operator, console)

@@ -9,10 +9,9 @@ from typing import Any
 
 import operators
 from foundry.cli.experiment_text import absolute, with_value
-from foundry.cli.mutations import derived
+from foundry.cli.prepared import prepare, read_text
 from foundry.data import dataset
 from foundry.errors import UserError, unknown
-from foundry.seed import check_model_args
 from foundry.training import experiment
 from genome import Arena, Candidate
 from population import selection
@@ -32,7 +31,6 @@ class Plan:
     operators: tuple[str, ...]
     dataset: str  # name and first 8 hexadecimal digits of its sha256
     data: str  # sha256
-    preload: tuple[str, ...]  # name, split and vocabulary of the data, for the trial server
     trial_seconds: float  # limits of one trial, which may decide its outcome
     trial_memory: int  # bytes
 
@@ -49,7 +47,6 @@ class Plan:
                 **body,
                 "search": search,
                 "operators": tuple(body["operators"]),
-                "preload": tuple(body["preload"]),
             }
         )
 
@@ -86,21 +83,14 @@ def plan_run(
     Raises:
         UserError: a file, name, key or value is wrong.
     """
-    try:
-        text = Path(experiment_path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"experiment {experiment_path!r} cannot be read: {error}") from None
-    parsed = experiment.parse(text, experiment_path)
+    text = read_text(experiment_path)
+    experiment.parse(text, experiment_path)
     if data is not None:
         text = with_value(text, ("data", "dataset"), absolute(data))
     if seed_model is not None:
         text = with_value(text, ("base_model",), absolute(seed_model))
-    parsed = experiment.parse(text, experiment_path)
-    name = parsed.base_model
-    model = derived(text, parsed).model
-    check_model_args(model, name, parsed.model_args)
-    loaded = dataset.load(parsed.data.dataset, parsed.data.split, parsed.data.vocabulary)
-    dataset.require_block(loaded, parsed.block_size)
+    prepared = prepare(text, experiment_path)
+    parsed, loaded = prepared.experiment, prepared.dataset
     known = operators.load()
     for wrong in sorted(set(operator_names) - set(known)):
         raise unknown("operator", wrong, known)
@@ -115,12 +105,11 @@ def plan_run(
         )
     return Plan(
         search=settings,
-        model=model,
+        model=prepared.model,
         experiment=text,
         operators=tuple(sorted(set(operator_names) or known)),
         dataset=f"{Path(loaded.name).name} {loaded.sha256[:8]}",
         data=loaded.sha256,
-        preload=(parsed.data.dataset, parsed.data.split, parsed.data.vocabulary or ""),
         trial_seconds=trial_seconds,
         trial_memory=trial_memory << 20,
     )
@@ -182,7 +171,7 @@ def plan_of(ledger: Ledger) -> Plan:
 
 def _check_data(plan: Plan) -> None:
     data = experiment.parse(plan.experiment).data
-    if dataset.load(data.dataset, data.split, data.vocabulary).sha256 != plan.data:
+    if dataset.load(data).sha256 != plan.data:
         raise UserError(
             f"data {data.dataset!r} is not what it was when the run began: put it back, or begin anew"
         )

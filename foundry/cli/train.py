@@ -15,11 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from foundry.cli.edge import guarded
-from foundry.cli.mutations import derived
-from foundry.data import dataset
+from foundry.cli.prepared import prepare, read_text
 from foundry.errors import UserError
-from foundry.seed import check_model_args
-from foundry.training import experiment
 
 if TYPE_CHECKING:
     from foundry.training.session import Evaluation, Session
@@ -67,24 +64,16 @@ def _train(options: argparse.Namespace, console: Console) -> int:
 
 def _session(options: argparse.Namespace) -> Session:
     """Read and check everything before torch is imported and anything is written."""
-    path = Path(options.experiment)
-    if not path.is_file():
-        raise UserError(f"experiment {options.experiment!r} does not exist")
-    text = experiment.override(path.read_text("utf-8"), options.settings, options.experiment)
-    parsed = experiment.parse(text, options.experiment)
-    source = derived(text, parsed).model
-    check_model_args(source, parsed.base_model, parsed.model_args)
-    data = dataset.load(parsed.data.dataset, parsed.data.split, parsed.data.vocabulary)
-    dataset.require_block(data, parsed.block_size)
-    folder = Path(options.out or Path("runs", "train", parsed.name))
-    _prepare(folder, {"model.py": source, "experiment.yaml": text}, resume=options.resume)
+    ready = prepare(read_text(options.experiment), options.experiment, options.settings)
+    folder = Path(options.out or Path("runs", "train", ready.experiment.name))
+    _prepare(folder, {"model.py": ready.model, "experiment.yaml": ready.text}, resume=options.resume)
 
     import torch
 
     from foundry.training.session import Session
 
     torch.set_num_threads(options.threads or os.cpu_count() or 1)
-    session = Session(parsed, source, data, folder, options.seed)
+    session = Session(ready.experiment, ready.model, ready.dataset, folder, options.seed)
     if options.resume:
         try:
             session.resume()

@@ -9,15 +9,20 @@ from __future__ import annotations
 import functools
 import hashlib
 import lzma
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from foundry.data.settings import Data
 from foundry.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from foundry.data.batches import Batches
 
 NAMES = ("shakespeare_char",)
 
@@ -55,6 +60,29 @@ class Dataset:
     sha256: str
     vocabulary: str
     splits: Mapping[str, Split]
+
+    @property
+    def vocab_size(self) -> int:
+        """How many different tokens there are."""
+        return len(self.vocabulary)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Turn token ids into text."""
+        return "".join(self.vocabulary[i] for i in ids)
+
+    def encode(self, text: str) -> NDArray[np.uint32]:
+        """Turn text into token ids, (tokens,).
+
+        Raises:
+            UserError: the text has a character that the vocabulary lacks.
+        """
+        return encode(text, self.vocabulary, "the text")
+
+    def batches(self) -> Batches:
+        """Return what training draws from."""
+        from foundry.data.batches import Blocks
+
+        return Blocks.of(self.splits["train"].tokens)
 
 
 def read_text(name: str) -> str:
@@ -104,17 +132,13 @@ def _sized(text: str, name: str) -> str:
 
 
 @functools.lru_cache(maxsize=4)
-def load(name: str, scheme: str = "standard", vocabulary: str | None = None) -> Dataset:
-    """Read, encode and split a text.
-
-    Args:
-        name: a shipped data set (`NAMES`) or a path to UTF-8 text.
-        scheme: how to split, one of `SCHEMES`.
-        vocabulary: data set or path whose characters are the vocabulary; by default the text's own.
+def load(data: Data) -> Dataset:
+    """Read, encode and split the text that an experiment names.
 
     Raises:
         UserError: an unknown name, an unreadable file, or a character outside the vocabulary.
     """
+    name, scheme, vocabulary = data.dataset, data.split, data.vocabulary
     if scheme not in SCHEMES:
         raise unknown("split", scheme, SCHEMES)
     text = _sized(read_text(name), name)

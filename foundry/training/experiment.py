@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from foundry.data.settings import Data
 from foundry.errors import UserError, unknown
 from foundry.registry import module_names
 
@@ -54,15 +55,6 @@ class Training:
             known = module_names(f"foundry/training/{package}")
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Data:
-    """What to train on."""
-
-    dataset: str = "shakespeare_char"  # a shipped data set, or a path to UTF-8 text
-    split: str = "standard"  # standard: 80/5/5/10; nanogpt: 90/10, for comparisons
-    vocabulary: str | None = None  # whose characters are the vocabulary; by default the data set's own
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from foundry.data.batches import draw
+from foundry.data.batches import Batches
 from foundry.keyed import seed_for
 from foundry.registry import load_part
 from foundry.training.experiment import Experiment, Training
@@ -35,26 +35,26 @@ def build_optimizers(model: nn.Module, training: Training) -> list[torch.optim.O
 def train(
     model: nn.Module,
     optimizers: Sequence[torch.optim.Optimizer],
-    tokens: Tensor,
+    batches: Batches,
     experiment: Experiment,
     *,
     seed: int,
     steps: range,
     total: int,
 ) -> None:
-    """Train in place on `tokens` (n,) for the updates in `steps` out of a schedule of `total`.
+    """Train in place on what `batches` gives for the updates in `steps` out of a schedule of `total`.
 
     Raises:
         DivergedError: the loss was NaN or infinite.
     """
-    for _ in updates(model, optimizers, tokens, experiment, seed=seed, steps=steps, total=total):
+    for _ in updates(model, optimizers, batches, experiment, seed=seed, steps=steps, total=total):
         pass
 
 
 def updates(
     model: nn.Module,
     optimizers: Sequence[torch.optim.Optimizer],
-    tokens: Tensor,
+    batches: Batches,
     experiment: Experiment,
     *,
     seed: int,
@@ -68,7 +68,7 @@ def updates(
     for step in steps:
         model.train()
         _set_rate(optimizers, schedule.factor(step, total, training))
-        loss = _backward(model, tokens, experiment, seed, step)
+        loss = _backward(model, batches, experiment, seed, step, total)
         if training.grad_clip:
             torch.nn.utils.clip_grad_norm_(parameters, training.grad_clip)
         for optimizer in optimizers:
@@ -83,19 +83,25 @@ def _set_rate(optimizers: Sequence[torch.optim.Optimizer], factor: float) -> Non
             group["lr"] = group["full_lr"] * factor
 
 
-def _backward(model: nn.Module, tokens: Tensor, experiment: Experiment, seed: int, step: int) -> float:
+def _backward(
+    model: nn.Module, batches: Batches, experiment: Experiment, seed: int, step: int, total: int
+) -> float:
     """Leave the gradients of one batch on the model; return its mean loss."""
     training = experiment.training
     torch.default_generator.manual_seed(seed_for("step", seed, step))  # dropout
     n = training.gradient_accumulation_steps
-    inputs, targets = draw(
-        tokens, seed=seed, step=step, batch_size=n * training.batch_size, block_size=experiment.block_size
+    inputs, targets = batches.draw(
+        seed=seed,
+        step=step,
+        total=total,
+        batch_size=n * training.batch_size,
+        block_size=experiment.block_size,
     )
-    total = 0.0
+    mean = 0.0
     for x, y in zip(inputs.chunk(n), targets.chunk(n), strict=True):
         loss = model(x, y)[1] / n
         if not math.isfinite(value := loss.item()):
             raise DivergedError(step)
         loss.backward()
-        total += value
-    return total
+        mean += value
+    return mean

@@ -38,7 +38,7 @@ class Session:
     def __init__(
         self, experiment: Experiment, source: str, dataset: Dataset, folder: Path, seed: int
     ) -> None:
-        args = {**experiment.model_args, "vocab_size": len(dataset.vocabulary)}
+        args = {**experiment.model_args, "vocab_size": dataset.vocab_size}
         module = load_module(source)
         self.experiment = experiment
         self.dataset = dataset
@@ -70,13 +70,12 @@ class Session:
         Raises:
             DivergedError: the loss was not finite; the latest checkpoint is from before.
         """
-        tokens = torch.from_numpy(self.dataset.splits["train"].tokens.astype("int32"))
         steps = range(self.step, self.total)
         started, since = time.perf_counter(), self.step
         for loss in loop.updates(
             self.model,
             self.optimizers,
-            tokens,
+            self.dataset.batches(),
             self.experiment,
             seed=self.seed,
             steps=steps,
@@ -102,9 +101,9 @@ class Session:
         """Let the model as it is write some text."""
         self.model.eval()
         torch.manual_seed(self.seed)
-        start = torch.tensor([[self.dataset.vocabulary.find("\n") % len(self.dataset.vocabulary)]])
+        start = torch.from_numpy(self.dataset.splits["val_search"].tokens[:1].astype("int64"))[None]
         ids = self.model.generate(start, characters, temperature=0.8, top_k=200)[0, 1:]  # type: ignore[operator]
-        return "".join(self.dataset.vocabulary[i] for i in ids.tolist())
+        return self.dataset.decode(ids.tolist())
 
     def _evaluate(self, train_loss: float, tokens_per_second: float) -> None:
         split = self.dataset.splits["val_search"]

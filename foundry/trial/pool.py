@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -40,12 +40,12 @@ class Pool:
     """
 
     def __init__(
-        self, workers: int, *, checkpoints: Path, limits: Limits | None = None, preload: Sequence[str] = ()
+        self, workers: int, *, checkpoints: Path, limits: Limits | None = None, preload: str | None = None
     ) -> None:
         self.workers = workers
         self._checkpoints = checkpoints
         self._limits = limits or Limits()
-        self._preload = list(preload)
+        self._preload = [] if preload is None else [preload]
         self._running: dict[str, _Running] = {}
         self._lines = bytearray()
         self._deaths_in_a_row = 0

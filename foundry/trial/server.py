@@ -41,8 +41,8 @@ class _Child:
     timed_out: bool = False
 
 
-def preload(dataset_args: list[str]) -> None:
-    """Import all that a trial needs and read the data, so that a fork finds it in memory."""
+def preload(experiment: str | None) -> None:
+    """Import all that a trial needs and read the data of an experiment, so that a fork finds it in memory."""
     import torch
     import torch._dynamo  # the first AdamW would import it
     import torch.utils.flop_counter
@@ -50,6 +50,7 @@ def preload(dataset_args: list[str]) -> None:
     import foundry.trial.trial  # noqa: F401
     from foundry.data import dataset
     from foundry.registry import load_part, module_names
+    from foundry.training.experiment import parse
 
     for kind in ("optimizer", "schedule"):
         for name in module_names(f"foundry/training/{kind}s"):
@@ -57,9 +58,8 @@ def preload(dataset_args: list[str]) -> None:
     torch.set_num_threads(1)
     with contextlib.suppress(RuntimeError):
         torch.set_num_interop_threads(1)
-    if dataset_args:
-        name, split, vocabulary = dataset_args
-        dataset.load(name, split, vocabulary or None)
+    if experiment is not None:
+        dataset.load(parse(experiment).data)
     if not torch.accelerator.is_available():  # whose autograd threads no fork would survive
         _rehearse()
 
@@ -207,7 +207,7 @@ def main(argv: list[str]) -> int:
     """Serve on the inherited socket whose descriptor is the first argument."""
     warnings.filterwarnings("ignore")
     with socket.socket(fileno=int(argv[0])) as connection:
-        preload(argv[1:])
+        preload(argv[1] if argv[1:] else None)
         Server(connection).serve()
     return 0
 

@@ -41,13 +41,10 @@ class _Trial:
         self.started = time.perf_counter()
         self.job = job
         self.experiment = experiment.parse(job.experiment)
-        data = self.experiment.data
-        self.dataset = dataset.load(
-            data.dataset, data.split, data.vocabulary
-        )  # preloaded: the same arguments
+        self.dataset = dataset.load(self.experiment.data)  # preloaded: the same argument
         self.model_args: Mapping[str, object] = {
             **self.experiment.model_args,
-            "vocab_size": len(self.dataset.vocabulary),
+            "vocab_size": self.dataset.vocab_size,
         }
         self.folder = checkpoints / job.training_key
 
@@ -97,12 +94,11 @@ class _Trial:
         if before := self._furthest(steps):
             with contextlib.suppress(ValueError):  # damaged, by a power cut say: train from the start
                 first = checkpoint.load(before, model, optimizers)
-        tokens = torch.from_numpy(self.dataset.splits["train"].tokens.astype("int32"))
         total = self.experiment.steps_for(self.job.budget)
         loop.train(
             model,
             optimizers,
-            tokens,
+            self.dataset.batches(),
             self.experiment,
             seed=self.job.seed,
             steps=range(first, steps),

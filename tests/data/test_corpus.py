@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from foundry.data import build_shakespeare, dataset
+from foundry.data.settings import Data
 
 SHA256 = "6d0b7023f756b55f441aa09630c25bc89269930e0f1e25a804483c1d873e7996"
 
@@ -47,10 +48,10 @@ One word, good citizens.
 def test_the_corpus_is_the_one_that_results_name() -> None:
     text = dataset.read_text("shakespeare_char")
     assert hashlib.sha256(text.encode("utf-8")).hexdigest() == SHA256
-    assert dataset.load("shakespeare_char").sha256 == SHA256
+    assert dataset.load(Data(dataset="shakespeare_char")).sha256 == SHA256
     assert len(text) == 1_119_855
     assert len(set(text)) == 63
-    assert dataset.load("shakespeare_char").vocabulary == "".join(sorted(set(text)))
+    assert dataset.load(Data(dataset="shakespeare_char")).vocabulary == "".join(sorted(set(text)))
 
 
 def test_the_corpus_is_speeches_without_marks_of_its_source() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foundry.data import dataset
+from foundry.data.settings import Data
 from foundry.errors import UserError
 
 PARTS = ("train", "val_search", "val_confirm", "test")
@@ -24,7 +25,7 @@ def text_file(tmp_path: Path) -> Path:
 
 
 def test_the_splits_follow_each_other_and_are_the_whole_text() -> None:
-    data = dataset.load("shakespeare_char")
+    data = dataset.load(Data(dataset="shakespeare_char"))
     text = dataset.read_text("shakespeare_char")
     joined = np.concatenate([data.splits[name].tokens for name in PARTS])
     assert list(data.splits) == list(PARTS)
@@ -37,7 +38,7 @@ def test_the_splits_follow_each_other_and_are_the_whole_text() -> None:
 def test_nanogpt_splits_a_text_of_tiny_shakespeares_length_as_nanogpt_does(tmp_path: Path) -> None:
     path = tmp_path / "long.txt"
     path.write_text(("abcdefghi\n" * 111_540)[:1_115_394], encoding="utf-8")
-    splits = dataset.load(str(path), "nanogpt").splits
+    splits = dataset.load(Data(dataset=str(path), split="nanogpt")).splits
     assert [len(splits[name].tokens) for name in PARTS] == [1_003_854, 111_540, 111_540, 111_540]
     assert np.array_equal(splits["val_search"].tokens, splits["test"].tokens)
 
@@ -49,25 +50,25 @@ def test_every_length_splits_without_gap_or_overlap(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / f"length-{length}.txt"
     path.write_text("ab" * (length // 2) + "c" * (length % 2), encoding="utf-8")
-    splits = dataset.load(str(path)).splits
+    splits = dataset.load(Data(dataset=str(path))).splits
     assert sum(len(splits[name].tokens) for name in PARTS) == length
 
 
 def test_the_hash_is_of_the_files_bytes(text_file: Path) -> None:
-    data = dataset.load(str(text_file))
+    data = dataset.load(Data(dataset=str(text_file)))
     assert data.sha256 == hashlib.sha256(text_file.read_bytes()).hexdigest()
 
 
 def test_line_ends_are_kept_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "dos.txt"
     path.write_bytes(b"one\r\n" * 300)
-    assert dataset.load(str(path)).vocabulary == "\n\reno"
+    assert dataset.load(Data(dataset=str(path))).vocabulary == "\n\reno"
 
 
 def test_bytes_are_counted_where_characters_take_several(tmp_path: Path) -> None:
     path = tmp_path / "greek.txt"
     path.write_text("aα" * 500, encoding="utf-8")
-    splits = dataset.load(str(path)).splits
+    splits = dataset.load(Data(dataset=str(path))).splits
     assert [splits[name].n_bytes for name in PARTS] == [1200, 75, 75, 150]
 
 
@@ -96,7 +97,7 @@ def test_a_character_outside_the_vocabulary_is_named_with_its_place(
 def test_another_texts_characters_can_be_the_vocabulary(tmp_path: Path, text_file: Path) -> None:
     alphabet = tmp_path / "alphabet.txt"
     alphabet.write_text("abcdefghijklmnopqrstuvwxyz", encoding="utf-8")
-    data = dataset.load(str(text_file), vocabulary=str(alphabet))
+    data = dataset.load(Data(dataset=str(text_file), vocabulary=str(alphabet)))
     assert data.vocabulary == "abcdefghijklmnopqrstuvwxyz"
     assert int(data.splits["train"].tokens[2]) == 4
 
@@ -105,14 +106,14 @@ def test_an_empty_vocabulary_is_an_error_in_words(tmp_path: Path, text_file: Pat
     empty = tmp_path / "empty.txt"
     empty.touch()
     with pytest.raises(UserError, match="its vocabulary is empty"):
-        dataset.load(str(text_file), vocabulary=str(empty))
+        dataset.load(Data(dataset=str(text_file), vocabulary=str(empty)))
 
 
 def test_a_short_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "short.txt"
     path.write_text("a" * 999, encoding="utf-8")
     with pytest.raises(UserError, match="999 characters: too short"):
-        dataset.load(str(path))
+        dataset.load(Data(dataset=str(path)))
 
 
 @pytest.mark.parametrize(
@@ -129,23 +130,23 @@ def test_a_wrong_name_is_answered_with_the_nearest(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
-        dataset.load(name)
+        dataset.load(Data(dataset=name))
 
 
 def test_a_file_that_is_no_text_is_refused_with_the_place(tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     path.write_bytes(b"abc" + bytes([0xFF, 0xD8]) + b"a" * 2000)
     with pytest.raises(UserError, match=r"is not UTF-8 text \(byte 3\)"):
-        dataset.load(str(path))
+        dataset.load(Data(dataset=str(path)))
 
 
 def test_a_wrong_scheme_is_answered_with_the_nearest(text_file: Path) -> None:
     with pytest.raises(UserError, match="unknown split 'standart': did you mean 'standard'"):
-        dataset.load(str(text_file), "standart")
+        dataset.load(Data(dataset=str(text_file), split="standart"))
 
 
 def test_a_split_must_hold_a_block_and_its_target(text_file: Path) -> None:
-    data = dataset.load(str(text_file))  # the shortest is val_confirm, characters 861 to 910
+    data = dataset.load(Data(dataset=str(text_file)))  # the shortest is val_confirm, characters 861 to 910
     assert len(data.splits["val_confirm"].tokens) == 50
     dataset.require_block(data, 49)
     with pytest.raises(

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from training_helpers import differing, parameters, random_tokens, recipe, small
 
+from foundry.data.batches import Blocks
 from foundry.training import checkpoint
 from foundry.training.loop import build_optimizers, train
 
@@ -23,7 +24,7 @@ def saved(tmp_path: Path) -> Path:
     """Write the checkpoint of a small model after three steps."""
     experiment, model = recipe(), small()
     optimizers = build_optimizers(model, experiment.training)
-    train(model, optimizers, random_tokens(), experiment, seed=0, steps=range(3), total=9)
+    train(model, optimizers, Blocks(random_tokens()), experiment, seed=0, steps=range(3), total=9)
     checkpoint.save(tmp_path / "new" / "folder" / NAME, model, optimizers, 3)
     return tmp_path / "new" / "folder" / NAME
 

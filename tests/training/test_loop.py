@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from training_helpers import VOCABULARY, differing, parameters, random_tokens, recipe, small
 
+from foundry.data.batches import Blocks
 from foundry.errors import UserError
 from foundry.registry import module_names
 from foundry.training import checkpoint
@@ -23,7 +24,7 @@ OPTIMIZERS = module_names("foundry/training/optimizers")
 def trained(experiment: Experiment, *, seed: int = 0, steps: int = STEPS) -> dict[str, Tensor]:
     model = small(dropout=0.2)
     optimizers = build_optimizers(model, experiment.training)
-    train(model, optimizers, random_tokens(), experiment, seed=seed, steps=range(steps), total=STEPS)
+    train(model, optimizers, Blocks(random_tokens()), experiment, seed=seed, steps=range(steps), total=STEPS)
     return parameters(model)
 
 
@@ -38,7 +39,7 @@ def test_stopping_after_any_step_and_going_on_elsewhere_changes_no_bit(
     for stop in range(1, STEPS):
         first = small(dropout=0.2)
         optimizers = build_optimizers(first, experiment.training)
-        train(first, optimizers, tokens, experiment, seed=0, steps=range(stop), total=STEPS)
+        train(first, optimizers, Blocks(tokens), experiment, seed=0, steps=range(stop), total=STEPS)
         checkpoint.save(tmp_path / f"{stop}.safetensors", first, optimizers, stop)
 
         torch.manual_seed(stop)  # another process has drawn other numbers
@@ -46,7 +47,9 @@ def test_stopping_after_any_step_and_going_on_elsewhere_changes_no_bit(
         optimizers = build_optimizers(second, experiment.training)
         reached = checkpoint.load(tmp_path / f"{stop}.safetensors", second, optimizers)
         assert reached == stop
-        train(second, optimizers, tokens, experiment, seed=0, steps=range(reached, STEPS), total=STEPS)
+        train(
+            second, optimizers, Blocks(tokens), experiment, seed=0, steps=range(reached, STEPS), total=STEPS
+        )
         assert not differing(whole, parameters(second)), f"stopped after {stop}"
 
 
@@ -69,7 +72,7 @@ def test_small_batches_accumulated_are_one_large_batch() -> None:
         model = small()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         optimizer.param_groups[0]["full_lr"] = 0.1
-        train(model, [optimizer], random_tokens(), experiment, seed=0, steps=range(5), total=5)
+        train(model, [optimizer], Blocks(random_tokens()), experiment, seed=0, steps=range(5), total=5)
         found.append(parameters(model))
     for other in found[1:]:
         for name, p in found[0].items():
@@ -82,7 +85,7 @@ def test_gradients_are_clipped_together() -> None:
     before = parameters(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     optimizer.param_groups[0]["full_lr"] = 1.0
-    train(model, [optimizer], random_tokens(), experiment, seed=0, steps=range(1), total=1)
+    train(model, [optimizer], Blocks(random_tokens()), experiment, seed=0, steps=range(1), total=1)
     moved = sum(float((p - before[name]).square().sum()) for name, p in parameters(model).items())
     assert moved**0.5 == pytest.approx(0.01, rel=1e-3)
 
@@ -93,7 +96,7 @@ def test_all_rates_follow_the_schedule_in_proportion() -> None:
     )
     model = small()
     optimizers = build_optimizers(model, experiment.training)
-    train(model, optimizers, random_tokens(), experiment, seed=0, steps=range(6), total=10)
+    train(model, optimizers, Blocks(random_tokens()), experiment, seed=0, steps=range(6), total=10)
     factor = 0.1 + 0.9 * 5 / 10  # of step 5, the last
     rates = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
     assert rates == pytest.approx([0.02 * factor, 1e-3 * factor, 1e-3 * factor])
@@ -105,7 +108,7 @@ def test_wsd_can_be_prolonged_before_its_decay() -> None:
     for total in (8, 20):
         model = small()
         optimizers = build_optimizers(model, experiment.training)
-        train(model, optimizers, random_tokens(), experiment, seed=0, steps=range(4), total=total)
+        train(model, optimizers, Blocks(random_tokens()), experiment, seed=0, steps=range(4), total=total)
         runs.append(parameters(model))
     assert not differing(*runs)
 
@@ -120,7 +123,7 @@ def test_a_short_text_is_learnt_by_heart(optimizer: str, base: str) -> None:
     model = small(base)
     before = cross_entropy(model, tokens, block_size=8)
     optimizers = build_optimizers(model, experiment.training)
-    train(model, optimizers, tokens, experiment, seed=0, steps=range(60), total=60)
+    train(model, optimizers, Blocks(tokens), experiment, seed=0, steps=range(60), total=60)
     assert before == pytest.approx(2.565, abs=0.1)  # ln 13
     assert cross_entropy(model, tokens, block_size=8) < 0.7
 
@@ -147,7 +150,7 @@ def test_divergence_is_raised_with_its_step(value: float, accumulation: int) -> 
     experiment = recipe(gradient_accumulation_steps=accumulation)
     optimizers = build_optimizers(model, experiment.training)
     with pytest.raises(DivergedError, match=f"not finite at step {5 // accumulation}") as error:
-        train(model, optimizers, random_tokens(), experiment, seed=0, steps=range(9), total=9)
+        train(model, optimizers, Blocks(random_tokens()), experiment, seed=0, steps=range(9), total=9)
     assert error.value.step == 5 // accumulation
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from foundry.data import dataset
+from foundry.data.settings import Data
 from foundry.trial.job import Job, Limits
 from foundry.trial.outcome import Crashed, Diverged, Outcome, OutOfMemory, Rejected, Scored, TimedOut
 from foundry.trial.pool import Pool
@@ -34,7 +35,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def job(text: Path) -> Job:
     experiment = EXPERIMENT.replace("shakespeare_char", str(text))
-    sha256 = dataset.load(str(text)).sha256
+    sha256 = dataset.load(Data(dataset=str(text))).sha256
     return Job(
         model=V1, experiment=experiment, data=sha256, seed=0, tokens=5 * STEP, budget=20 * STEP, gated=False
     )
