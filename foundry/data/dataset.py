@@ -1,74 +1,78 @@
-"""A text, its character vocabulary and its four splits.
-
-Splits are contiguous blocks in the order of the text. Selection sees `val_search` alone; `val_confirm` is for
-the comparison at the end; `test` is kept for a later, single look.
-"""
+"""A data set ready for training: one text or several, a tokenizer, and four splits as token ids."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import lzma
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from foundry.data.manifest import open_prepared
+from foundry.data.reading import Corpus, encoded
 from foundry.data.settings import Data
-from foundry.errors import UserError, unknown
+from foundry.data.splits import Split
+from foundry.data.texts import is_prepared, read_text
+from foundry.data.tokenizer import Tokenizer, width
+from foundry.data.vocabulary import shared_tokenizer
+from foundry.errors import UserError
+from foundry.registry import load_part
 
 if TYPE_CHECKING:
     from foundry.data.batches import Batches
 
-NAMES = ("shakespeare_char",)
-
-# name of the scheme -> split -> from and to, as parts of the whole text
-SCHEMES: Mapping[str, Mapping[str, tuple[float, float]]] = {
-    "standard": {
-        "train": (0.0, 0.80),
-        "val_search": (0.80, 0.85),
-        "val_confirm": (0.85, 0.90),
-        "test": (0.90, 1.0),
-    },
-    # For comparisons with published figures only: all three name nanoGPT's one validation split.
-    "nanogpt": {
-        "train": (0.0, 0.9),
-        "val_search": (0.9, 1.0),
-        "val_confirm": (0.9, 1.0),
-        "test": (0.9, 1.0),
-    },
-}
+__all__ = ["Dataset", "Source", "Split", "load", "read_text", "require_block"]
 
 
-@dataclass(frozen=True)
-class Split:
-    """One part of the text as token ids, (tokens,), and its size in UTF-8 bytes."""
-
-    tokens: NDArray[np.uint32]
-    n_bytes: int
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A text ready for training; `sha256` is of the raw bytes, before any split."""
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One text of a data set."""
 
     name: str
-    sha256: str
-    vocabulary: str
+    sha256: str  # of all that its tokens depend on: Corpus.identity
+    weight: float  # in the choice of training sequences
     splits: Mapping[str, Split]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Texts ready for training.
+
+    With several sources each training sequence is drawn from one of them, chosen by weight. Their other
+    splits are simply joined, one source after the other by name, whatever the weights.
+    """
+
+    name: str
+    tokenizer: Tokenizer
+    sources: tuple[Source, ...]
+    curriculum: str = "none"
+
+    @property
+    def sha256(self) -> str:
+        """Identify text, tokenizer, split, filters and dedupe: the tokens of all splits.
+
+        Weights and curriculum are not in it: they change no token, only which are drawn.
+        """
+        hashes = [source.sha256 for source in self.sources]
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+    @functools.cached_property
+    def splits(self) -> Mapping[str, Split]:
+        """The splits by name: train, val_search, val_confirm, test."""
+        return self.sources[0].splits if len(self.sources) == 1 else _Joined(self.sources)
 
     @property
     def vocab_size(self) -> int:
-        """How many different tokens there are."""
-        return len(self.vocabulary)
+        """One more than the largest token id."""
+        return self.tokenizer.vocab_size
 
     def decode(self, ids: Iterable[int]) -> str:
         """Turn token ids into text."""
-        return "".join(self.vocabulary[i] for i in ids)
+        return self.tokenizer.decode(ids)
 
     def encode(self, text: str) -> NDArray[np.uint32]:
         """Turn text into token ids, (tokens,).
@@ -76,90 +80,94 @@ class Dataset:
         Raises:
             UserError: the text has a character that the vocabulary lacks.
         """
-        return encode(text, self.vocabulary, "the text")
+        return self.tokenizer.encode(text)
 
     def batches(self) -> Batches:
-        """Return what training draws from."""
-        from foundry.data.batches import Blocks
+        """Return what training draws from; the first call may read the training text, to put it in order."""
+        return self._batches
 
-        return Blocks.of(self.splits["train"].tokens)
+    @functools.cached_property
+    def _batches(self) -> Batches:
+        from foundry.data.batches import Blocks, Mixture
 
-
-def read_text(name: str) -> str:
-    """Return the text of a shipped corpus or of any UTF-8 file.
-
-    Raises:
-        UserError: there is no such data set or file, or it is not text.
-    """
-    if name == "shakespeare_char":
-        packed = resources.files("foundry").joinpath("data/corpus/shakespeare.txt.xz").read_bytes()
-        return lzma.decompress(packed).decode("utf-8")
-    path = Path(name)
-    if not path.is_file():
-        if path.suffix or len(path.parts) > 1:
-            raise UserError(f"data file {name!r} does not exist")
-        raise unknown("data set", name, NAMES)
-    try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"data file {name!r} is not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise UserError(f"data file {name!r} cannot be read: {error.strerror}") from None
+        curriculum = load_part("foundry/data/curricula", "curriculum", self.curriculum)
+        blocks = []
+        for source in self.sources:
+            tokens = source.splits["train"].tokens
+            blocks.append(Blocks(tokens, curriculum.build(tokens, self.tokenizer)))
+        if len(blocks) == 1:
+            return blocks[0]
+        names, weights = zip(*((source.name, source.weight) for source in self.sources), strict=True)
+        return Mixture(names, weights, tuple(blocks))
 
 
-def encode(text: str, vocabulary: str, source: str) -> NDArray[np.uint32]:
-    """Turn characters into their positions in the sorted vocabulary, (len(text),).
+class _Joined(Mapping[str, Split]):
+    """The splits of several sources, each joined when first asked for: that for training may be too large."""
 
-    Raises:
-        UserError: the text has a character that the vocabulary lacks; `source` names the text.
-    """
-    if not vocabulary:
-        raise UserError(f"{source}: its vocabulary is empty")
-    points = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
-    known = np.frombuffer(vocabulary.encode("utf-32-le"), dtype=np.uint32)
-    ids = np.minimum(np.searchsorted(known, points), len(known) - 1)
-    wrong = np.flatnonzero(known[ids] != points)
-    if len(wrong):
-        at = int(wrong[0])
-        raise UserError(f"{source}: character {text[at]!r} at position {at} is outside the vocabulary")
-    return ids.astype(np.uint32)
+    def __init__(self, sources: tuple[Source, ...]) -> None:
+        self._sources = sources
+        self._joined: dict[str, Split] = {}
 
+    def __getitem__(self, name: str) -> Split:
+        if name not in self._joined:
+            found = [source.splits[name] for source in self._sources]
+            tokens = np.concatenate([split.tokens for split in found])
+            self._joined[name] = Split(tokens, sum(split.n_bytes for split in found))
+        return self._joined[name]
 
-def _sized(text: str, name: str) -> str:
-    if len(text) < 1000:
-        raise UserError(f"data {name!r} has {len(text)} characters: too short to split and train on")
-    return text
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sources[0].splits)
+
+    def __len__(self) -> int:
+        return len(self._sources[0].splits)
 
 
 @functools.lru_cache(maxsize=4)
 def load(data: Data) -> Dataset:
-    """Read, encode and split the text that an experiment names.
+    """Open or make what an experiment names: prepared data stays in its files, anything else is in memory.
 
     Raises:
-        UserError: an unknown name, an unreadable file, or a character outside the vocabulary.
+        UserError: an unknown name, an unreadable file, or what does not go together.
     """
-    name, scheme, vocabulary = data.dataset, data.split, data.vocabulary
-    if scheme not in SCHEMES:
-        raise unknown("split", scheme, SCHEMES)
-    text = _sized(read_text(name), name)
-    characters = "".join(sorted(set(text if vocabulary is None else read_text(vocabulary))))
-    tokens = encode(text, characters, f"data {name!r}")
+    prepared = {name: open_prepared(name) for name in data.names if is_prepared(name)}
+    corpora = {name: Corpus.of(name, data) for name in data.names if name not in prepared}
+    for corpus in corpora.values():
+        corpus.require_length()
+    tokenizer = shared_tokenizer(data, prepared, list(corpora.values()))
+    sources = []
+    for name, weight in data.names.items():
+        if opened := prepared.get(name):
+            sources.append(Source(name, opened.manifest.sha256, weight, opened.splits))
+        else:
+            splits = _encoded(corpora[name], tokenizer)
+            sources.append(Source(name, corpora[name].identity(tokenizer), weight, splits))
+    several = "+".join(Path(name).name for name in data.names)
+    name = sources[0].name if len(sources) == 1 else several
+    return Dataset(name, tokenizer, tuple(sources), data.curriculum)
+
+
+def _encoded(corpus: Corpus, tokenizer: Tokenizer) -> dict[str, Split]:
+    """Encode a text in memory."""
     splits = {}
-    for split, (start, stop) in SCHEMES[scheme].items():
-        a, b = int(len(text) * start), int(len(text) * stop)
-        splits[split] = Split(tokens[a:b], len(text[a:b].encode("utf-8")))
-    return Dataset(name, hashlib.sha256(text.encode("utf-8")).hexdigest(), characters, splits)
+    for names, pieces in corpus.parts():
+        chunks = list(encoded(pieces, tokenizer))
+        tokens = np.concatenate([tokens for tokens, _ in chunks]).astype(width(tokenizer.vocab_size))
+        if not len(tokens):
+            raise UserError(f"data {corpus.text.name!r}: its filters leave nothing to train on")
+        splits.update(dict.fromkeys(names, Split(tokens, sum(n_bytes for _, n_bytes in chunks))))
+    return splits
 
 
 def require_block(dataset: Dataset, block_size: int) -> None:
-    """Check that every split holds at least one block and its target.
+    """Check that every split of every source holds at least one block and its target.
 
     Raises:
         UserError: a split is shorter.
     """
-    for name, split in dataset.splits.items():
-        if len(split.tokens) <= block_size:
-            raise UserError(
-                f"data {dataset.name!r}: split {name} has {len(split.tokens)} characters, "
-                f"fewer than a block of {block_size} and its target"
-            )
+    for source in dataset.sources:
+        for name, split in source.splits.items():
+            if len(split.tokens) <= block_size:
+                raise UserError(
+                    f"data {source.name!r}: split {name} has {len(split.tokens)} tokens, "
+                    f"fewer than a block of {block_size} and its target"
+                )

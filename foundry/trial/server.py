@@ -59,7 +59,7 @@ def preload(experiment: str | None) -> None:
     with contextlib.suppress(RuntimeError):
         torch.set_num_interop_threads(1)
     if experiment is not None:
-        dataset.load(parse(experiment).data)
+        dataset.load(parse(experiment).data).batches()
     if not torch.accelerator.is_available():  # whose autograd threads no fork would survive
         _rehearse()
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foundry.data.batches import draw, windows
+from foundry.data import dataset
+from foundry.data.batches import Blocks, Mixture, draw, windows
+from foundry.data.prepare import prepare
+from foundry.data.settings import Data
 
 COUNTED = torch.arange(1000, dtype=torch.int32)  # a token is its own position
 
@@ -72,3 +80,79 @@ def test_windows_ask_for_every_token_but_the_first_exactly_once(length: int, blo
         assert torch.equal(targets, inputs + 1)
         asked += targets.flatten().tolist()
     assert asked == list(range(1, length))
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_the_default_experiment_sees_the_batches_that_it_always_saw(prepared: bool, tmp_path: Path) -> None:
+    if prepared:
+        prepare(Data(), tmp_path / "made")
+    data = dataset.load(Data(dataset=str(tmp_path / "made")) if prepared else Data())
+    digest = hashlib.sha256()
+    for seed in (0, 1007):
+        for step in (0, 1, 499):
+            batch = data.batches().draw(seed=seed, step=step, total=500, batch_size=12, block_size=64)
+            for tensor in batch:
+                digest.update(tensor.numpy().tobytes())
+    assert digest.hexdigest() == "92fda9c6dabba7d68d41e8f93b625dcb36b72ae726aeeb856ea0f510000aba24"
+
+
+@pytest.mark.parametrize("dtype", ["<u2", "<u4"])
+def test_tokens_in_a_file_give_the_batches_and_windows_of_those_in_memory(tmp_path: Path, dtype: str) -> None:
+    path = tmp_path / "tokens.bin"
+    COUNTED.numpy().astype(dtype).tofile(path)
+    mapped = np.memmap(path, dtype=dtype, mode="r")
+    for step in range(20):
+        pairs = (draw(ids, seed=1, step=step, batch_size=4, block_size=16) for ids in (COUNTED, mapped))
+        assert all(torch.equal(a, b) for a, b in zip(*pairs, strict=True))
+    both = (windows(ids, block_size=16, batch_size=5) for ids in (COUNTED, mapped))
+    for one, other in zip(*both, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def mixture(**weights: float) -> Mixture:
+    """Mix texts, each of 1000 tokens in a hundred of its own: a's from 0 on, b's from 100, c's from 200."""
+    sources = tuple(Blocks(torch.arange(1000) % 100 + 100 * "abc".index(name)) for name in weights)
+    return Mixture(tuple(weights), tuple(weights.values()), sources)
+
+
+def test_rows_come_from_sources_by_weight() -> None:
+    inputs, targets = mixture(a=0.6, b=0.3, c=0.1).draw(
+        seed=0, step=0, total=1, batch_size=4000, block_size=8
+    )
+    source = inputs // 100
+    assert torch.equal(source, source[:, :1].expand_as(source))
+    assert torch.equal(targets[:, :-1], inputs[:, 1:])
+    shares = torch.bincount(source[:, 0]) / 4000
+    assert shares.tolist() == pytest.approx([0.6, 0.3, 0.1], abs=0.03)
+
+
+def test_another_weight_leaves_most_rows_and_another_source_the_blocks_of_the_rest() -> None:
+    settings = {"seed": 5, "step": 7, "total": 9, "batch_size": 1000, "block_size": 8}
+    first = mixture(a=0.6, b=0.4).draw(**settings)[0]
+    assert torch.equal(first, mixture(a=6, b=4).draw(**settings)[0])
+    for other in (mixture(a=0.61, b=0.39), mixture(a=0.6, b=0.39, c=0.01)):
+        same = (other.draw(**settings)[0] == first).all(dim=1)
+        assert 0.97 < same.float().mean() < 1
+
+
+def test_several_sources_are_one_data_set(tmp_path: Path) -> None:
+    texts = {"a": "abcdefghi\n" * 150, "b": "0123456789\n" * 200}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.txt").write_text(text)
+    a, b = (str(tmp_path / f"{name}.txt") for name in texts)
+    data = dataset.load(Data(sources={b: 3, a: 1}))
+    assert data.name == "a.txt+b.txt"
+    assert data.vocab_size == 20
+    parts = [dataset.load(Data(dataset=name)) for name in (a, b)]
+    assert len({data.sha256, parts[0].sha256, parts[1].sha256}) == 3
+    assert data.sha256 == dataset.load(Data(sources={a: 9, b: 1})).sha256
+    assert list(data.splits) == list(parts[0].splits)
+    for name, split in data.splits.items():
+        both = "".join(part.decode(part.splits[name].tokens.tolist()) for part in parts)
+        assert data.decode(split.tokens.tolist()) == both
+        assert split.n_bytes == len(both)
+    dataset.require_block(data, 74)
+    inputs, _ = data.batches().draw(seed=0, step=0, total=9, batch_size=400, block_size=16)
+    digits = sum(text.replace("\n", "").isdigit() for text in map(data.decode, inputs.tolist()))
+    assert digits / 400 == pytest.approx(0.75, abs=0.07)
+    assert dataset.load(Data(sources={a: 3})).sha256 == parts[0].sha256
