@@ -19,6 +19,7 @@ from rich.console import Console
 
 from foundry.cli.edge import guarded
 from foundry.cli.nursery import Nursery
+from foundry.cli.pool_options import whole_number
 from foundry.cli.record import Record
 from foundry.cli.report import conclude
 from foundry.cli.run import Plan, Run, begin, plan_run, take_up
@@ -135,14 +136,14 @@ def _parser() -> argparse.ArgumentParser:
         "what decides the run (recorded: --resume takes none but --generations)"
     )
     for flag, kind, metavar, text in (
-        ("--generations", _whole_number, "N", "generations of births (default: 20)"),
+        ("--generations", whole_number, "N", "generations of births (default: 20)"),
         (
             "--population",
-            _whole_number,
+            whole_number,
             "N",
             "births in a generation, and at most that many workers (default: 8)",
         ),
-        ("--tokens", _whole_number, "N", "tokens of a full training (default: the experiment's)"),
+        ("--tokens", whole_number, "N", "tokens of a full training (default: the experiment's)"),
         ("--seed", int, "N", "the same seed gives the same commits (default: 0)"),
         ("--seed-model", str, "NAME", "a model of foundry/models, or a path (default: the experiment's)"),
         ("--experiment", str, "FILE", "what to start from (default: experiments/evolve.yaml)"),
@@ -154,25 +155,19 @@ def _parser() -> argparse.ArgumentParser:
             "NAME",
             f"who becomes a parent: {', '.join(selection.names())} (default: tournament)",
         ),
-        ("--trial-seconds", _whole_number, "N", "limit of one trial (default: 900)"),
-        ("--trial-memory", _whole_number, "MB", "limit of one trial (default: 2048)"),
+        ("--trial-seconds", whole_number, "N", "limit of one trial (default: 900)"),
+        ("--trial-memory", whole_number, "MB", "limit of one trial (default: 2048)"),
     ):
         decides.add_argument(flag, type=kind, metavar=metavar, help=text)
     here = parser.add_argument_group("where and how it runs")
     here.add_argument("--arena", default=ARENA, metavar="DIR", help=f"the git repository (default: {ARENA})")
     here.add_argument("--resume", action="store_true", help="go on with the run in the arena")
     here.add_argument(
-        "--workers", type=_whole_number, metavar="N", help="trials at once (default: one per core)"
+        "--workers", type=whole_number, metavar="N", help="trials at once (default: one per core)"
     )
     here.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(workers=os.cpu_count() or 1)
     return parser
-
-
-def _whole_number(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) < 1 << 40:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
 
 
 def _names(text: str) -> list[str]:

@@ -6,16 +6,21 @@ import json
 import re
 from pathlib import Path
 
+import yaml
+
+from foundry.data.texts import NAMES
 
 def absolute(name: str) -> str:
     """A path that holds wherever a run is resumed from; names of what is shipped stay names."""
-    return str(Path(name).resolve()) if Path(name).is_file() else name
+    return str(Path(name).resolve()) if name not in NAMES and Path(name).exists() else name
 
 
 def with_value(text: str, keys: tuple[str, ...], value: str) -> str:
     """Set one text value of an experiment, leaving everything else as it is written."""
     *outer, key = keys
-    quoted = value if re.fullmatch(r"[A-Za-z_][\w.-]*", value) else json.dumps(value)
+    # `null` and `yes` would be read as something else
+    plain = re.fullmatch(r"[A-Za-z_][\w.-]*", value) and isinstance(yaml.safe_load(value), str)
+    quoted = value if plain else json.dumps(value)
     changed, found = re.subn(rf"(?m)^(\s*){key}:[^\n]*$", rf"\g<1>{key}: {_literal(quoted)}", text, count=1)
     if not found:
         lines = [f"{'  ' * depth}{name}:" for depth, name in enumerate(outer)]

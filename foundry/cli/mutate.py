@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.syntax import Syntax
 
 import operators
 from foundry.cli.edge import guarded
-from foundry.cli.experiment_text import with_mutation, with_value
+from foundry.cli.mutant import mutant, show_change
 from foundry.cli.mutations import derived, find_edit
 from foundry.cli.prepared import read_text
 from foundry.errors import UserError
 from foundry.training import experiment
-from operators import Edit, Source
+from operators import Source
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,32 +47,17 @@ def _mutate(options: argparse.Namespace, console: Console) -> int:
         _list(source, options.operator, console)
         return 0
     edit = find_edit(source, options.operator, options.variant, options.site)
-    child = operators.apply(source, edit)
-    name = options.name or re.sub(r"[^a-z0-9]+", "_", f"{edit.operator}_{edit.variant}")
-    written = _experiment(child, source, edit, name, options.base)
-    experiment.parse(written, f"{name}.yaml")
+    made = mutant(source, edit, options.base, options.name)
+    experiment.parse(made.source.experiment, f"{made.name}.yaml")
     if options.dry_run:
-        for file, old, new in (("model.py", source.model, child.model), ("experiment.yaml", text, written)):
-            diff = difflib.unified_diff(
-                old.splitlines(), new.splitlines(), f"a/{file}", f"b/{file}", lineterm=""
-            )
-            console.print(Syntax("\n".join(diff), "diff", background_color="default", word_wrap=True))
+        show_change(source, made.source, console)
         return 0
-    target = base.with_name(f"{name}.yaml")
+    target = base.with_name(f"{made.name}.yaml")
     if target.exists():
         raise UserError(f"{target} exists already: give another --name")
-    target.write_text(written, "utf-8")
+    target.write_text(made.source.experiment, "utf-8")
     console.print(f"{target}: {operators.words(edit)}", highlight=False, markup=False, soft_wrap=True)
     return 0
-
-
-def _experiment(child: Source, parent: Source, edit: Edit, name: str, base: str) -> str:
-    """Write the child's experiment: under its own name, saying where it comes from."""
-    text = child.experiment
-    if child.model != parent.model:
-        text = with_mutation(text, f"{edit.operator} {edit.variant} @ {edit.site}")
-    origin = f"# {operators.words(edit)}: {base}, by `foundry mutate {edit.operator} {edit.variant}`.\n"
-    return origin + with_value(text, ("name",), name)
 
 
 def _list(source: Source, operator: str | None, console: Console) -> None:

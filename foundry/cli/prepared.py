@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from foundry.cli.mutations import derived
 from foundry.data import dataset
 from foundry.data.dataset import Dataset
 from foundry.errors import UserError
-from foundry.seed import check_model_args
+from foundry.seed import check_model_args, read_model
 from foundry.training.experiment import Experiment, override, parse
 
 
@@ -46,8 +45,16 @@ def prepare(text: str, path: str, settings: Iterable[str] = ()) -> Prepared:
     """
     text = override(text, settings, path)
     parsed = parse(text, path)
-    source = derived(text, parsed).model
+    source = _model(text, parsed)
     check_model_args(source, parsed.base_model, parsed.model_args)
     data = dataset.load(parsed.data)
     dataset.require_block(data, parsed.block_size)
     return Prepared(text, parsed, source, data)
+
+
+def _model(text: str, parsed: Experiment) -> str:
+    if not parsed.mutations:
+        return read_model(parsed.base_model)
+    from foundry.cli.mutations import derived  # libcst: half a second that most trainings need not wait
+
+    return derived(text, parsed).model

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
-from foundry.data.batches import windows
+from foundry.data.batches import Ids, windows
 
 
 @torch.no_grad()
 def cross_entropy(
-    model: nn.Module, tokens: Tensor, *, block_size: int, tokens_per_batch: int = 4096
+    model: nn.Module, tokens: Ids, *, block_size: int, tokens_per_batch: int = 2048
 ) -> float:
     """Return nats per token over all of `tokens` (n,), in windows of block_size.
 
@@ -25,10 +25,12 @@ def cross_entropy(
     """
     was_training = model.training
     model.eval()
+    device = next(model.parameters()).device
     total = 0.0
     for inputs, targets in windows(
         tokens, block_size=block_size, batch_size=max(1, tokens_per_batch // block_size)
     ):
+        inputs, targets = inputs.to(device), targets.to(device)
         logits = model(inputs, inputs)[0]
         if logits.dim() != 3 or logits.shape[:2] != inputs.shape:
             raise ValueError(f"logits of shape {tuple(logits.shape)} for inputs of {tuple(inputs.shape)}")

@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from torch import nn
 
@@ -116,7 +115,7 @@ class _Trial:
         return self.folder / f"{max(reached)}.safetensors" if reached else None
 
     def _score(self, model: nn.Module) -> float:
-        tokens = torch.from_numpy(self.dataset.splits[self.job.split].tokens.astype("int32"))
+        tokens = self.dataset.splits[self.job.split].tokens
         return score.cross_entropy(model, tokens, block_size=self.experiment.block_size)
 
 

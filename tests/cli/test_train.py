@@ -104,7 +104,9 @@ def test_the_folder_holds_what_was_trained(arguments: list[str], tmp_path: Path)
         ("model_args.n_heads=2", "did you mean 'n_head'?"),
         ("base_model=v3", "did you mean 'v2'?"),
         ("data.dataset=nowhere.txt", "'nowhere.txt' does not exist"),
-        ("training.learning_rate=1.0e+30", "not finite at step"),
+        ("training.learning_rate=1.0e+30", "not finite at step 1 of 40: there is no checkpoint yet"),
+        ("training.device=gpu", "unknown device 'gpu': did you mean 'cpu'?"),
+        ("training.compile=maybe", "training.compile must be true or false, not 'maybe'"),
     ],
 )
 def test_mistakes(
@@ -130,3 +132,95 @@ def test_a_folder_is_not_overwritten(
     other = [a for a in arguments if "eval_interval" not in a]
     assert main([*other, out, "--resume"]) == 2
     assert "is of another training" in capsys.readouterr().err
+
+
+def test_another_text_with_another_vocabulary_is_not_gone_on_with(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    out = str(tmp_path / "out")
+    assert main([*arguments, out]) == 0
+    text = (tmp_path / "text.txt").read_text()
+    size = len(set(text))
+    (tmp_path / "text.txt").write_text(text.replace("e", "a").replace("t", "s"))
+    command = [sys.executable, "-m", "foundry", *arguments, out, "--resume"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    sentence = f"latest.safetensors was trained with a vocabulary of {size}, the data has {size - 2}\n"
+    assert done.stderr == f"foundry train: checkpoint {sentence}"
+
+
+def test_a_loss_that_explodes_ends_with_the_last_good_checkpoint(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    wild = ["training.learning_rate=9.0", "training.warmup_iters=12", "training.schedule=constant"]
+    assert main([*arguments[:-1], *wild, "--out", str(out)]) == 2
+    [sentence] = capsys.readouterr().err.splitlines()
+    assert " for 20 updates in a row at step 3" in sentence
+    assert sentence.endswith(f" of 40: the last good checkpoint is {out}/latest.safetensors, of update 10")
+
+
+def test_figures_can_go_to_a_tracker_too(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tensorboard")
+    assert main([*arguments, str(tmp_path / "out"), "--tracker", "tensorboard"]) == 0
+    assert list((tmp_path / "out" / "tensorboard").iterdir())
+    assert main([*arguments, str(tmp_path / "other"), "--tracker", "wandb"]) == 2
+    assert "unknown tracker 'wandb': known: tensorboard" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("rank", "lines"), [("0", 1), ("1", 0)])
+def test_a_batch_that_processes_cannot_share_is_a_mistake_said_once(
+    rank: str,
+    lines: int,
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in (("RANK", rank), ("LOCAL_RANK", rank), ("WORLD_SIZE", "3"), ("LOCAL_WORLD_SIZE", "3")):
+        monkeypatch.setenv(name, value)
+    assert main([*arguments, str(tmp_path / "out")]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == lines
+    assert all("gradient_accumulation_steps 2 is not divisible by 3 processes" in line for line in errors)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow  # starts torchrun four times
+@pytest.mark.parametrize("fsdp_above", [10**9, 100], ids=["ddp", "fsdp"])
+def test_torchrun_gives_the_curve_of_one_process_and_stops_and_resumes(
+    fsdp_above: int, arguments: list[str], tmp_path: Path
+) -> None:
+    more = {"training.max_iters": 200, "training.eval_interval": 100, "model_args.dropout": 0.0}
+    settings = [f"{key}={value}" for key, value in more.items()]
+    arguments = [*arguments[:-2], *settings, f"training.fsdp_above={fsdp_above}", "--threads=1", "--out"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*torchrun, "-m", "foundry.train", *arguments[1:]]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+
+    def finish(*options: str) -> str:
+        done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    assert main([*arguments, str(tmp_path / "one")]) == 0
+    assert finish(str(tmp_path / "whole")).count("best validation loss") == 1
+    for one, two in zip(metrics(tmp_path / "one"), metrics(tmp_path / "whole"), strict=True):
+        assert one["step"] == two["step"]
+        for name in ("train_loss", "val_loss"):
+            assert two[name] == pytest.approx(one[name], rel=1e-4)
+    parts = str(tmp_path / "parts")
+    with subprocess.Popen(
+        [*command, parts], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        while "update    100" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+    assert process.returncode != 0
+    assert "torchrun --nproc-per-node 2 -m foundry.train" in rest
+    finish(parts, "--resume")
+    assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
+    assert same_tensors(tmp_path / "parts" / "latest.safetensors", tmp_path / "whole" / "latest.safetensors")
