@@ -29,7 +29,7 @@ def _show(options: argparse.Namespace, console: Console) -> int:
     if not Path(options.arena, ".git").exists():
         raise UserError(f"{options.arena} is no arena")
     with Arena.open(options.arena) as arena:
-        candidate = _find(arena, options.candidate)
+        candidate = find_candidate(arena, options.candidate)
         note = arena.notes().get(candidate.commit, {})
         lineage = arena.lineage(candidate)
         console.print(f"{candidate.name}  {candidate.words}", style="bold", highlight=False, markup=False)
@@ -47,7 +47,12 @@ def _show(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _find(arena: Arena, wanted: str) -> Candidate:
+def find_candidate(arena: Arena, wanted: str) -> Candidate:
+    """Return the one candidate of this number, name or beginning of a name.
+
+    Raises:
+        UserError: there is none, or several.
+    """
     candidates = arena.candidates()
     if wanted == "champion":
         crowned = arena.champion()

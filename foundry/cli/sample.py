@@ -1,0 +1,250 @@
+"""`foundry sample WHAT`: let a trained model write, token by token."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foundry.cli.edge import guarded
+from foundry.cli.pool_options import whole_number
+from foundry.cli.run import LEDGER, Plan, plan_of
+from foundry.cli.show import _find as find_candidate
+from foundry.data import dataset
+from foundry.data.dataset import Dataset
+from foundry.errors import UserError
+from foundry.training.experiment import Experiment, parse
+from foundry.trial.job import Job
+from genome import Arena
+from population.ledger import Ledger
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from foundry.decoding.decoder import Decoder
+
+Report = Callable[[int, int], None]  # updates done, all updates
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Stream text to the terminal; return 0, or 2 for a mistake."""
+    parser = argparse.ArgumentParser(prog="foundry sample", description="Let a trained model write.")
+    parser.add_argument(
+        "what",
+        help="a folder that `foundry train` wrote, such as runs/train/baseline, or a candidate: "
+        "`champion`, its number, its name or a beginning of the name",
+    )
+    parser.add_argument("--arena", default="runs/evolve", help="of the candidate (default: runs/evolve)")
+    parser.add_argument("--checkpoint", choices=("best", "latest"), default="best", help="default: best")
+    prompt = parser.add_mutually_exclusive_group()
+    prompt.add_argument(
+        "--prompt", default="\n", metavar="TEXT", help="text to go on from (default: a new line)"
+    )
+    prompt.add_argument("--prompt-file", metavar="FILE", help="file with the text to go on from")
+    add = parser.add_argument
+    add("--tokens", type=whole_number, default=500, metavar="N", help="how many to write (default: 500)")
+    add("--samples", type=whole_number, default=1, metavar="N", help="texts to write (default: 1)")
+    add(
+        "--temperature",
+        type=_temperature,
+        default=0.8,
+        metavar="X",
+        help="default: 0.8; 0 is the likeliest token",
+    )
+    add("--top-k", type=whole_number, metavar="N", help="draw from the N likeliest tokens")
+    add(
+        "--top-p", type=_probability, metavar="P", help="draw from the likeliest tokens that together reach P"
+    )
+    add("--seed", type=int, default=0, metavar="N", help="default: 0")
+    add("--no-cache", action="store_true", help="compute the whole context again for every token")
+    add("--threads", type=whole_number, metavar="N", help="of torch (default: one per core)")
+    add("--debug", action="store_true", help="show the traceback of an error")
+    options = parser.parse_args(argv)
+    return guarded(lambda: _sample(options), name="foundry sample", debug=options.debug)
+
+
+def _sample(options: argparse.Namespace) -> int:
+    trained = find(options.what, arena=options.arena, checkpoint=options.checkpoint)
+    prompt = _prompt(options)
+    try:
+        ids = trained.dataset.encode(prompt)
+    except UserError as error:
+        raise UserError(f"the prompt does not fit {trained.name}: {error}") from None
+
+    import torch
+
+    from foundry.decoding.sampling import Sampling, generate, generators
+    from foundry.decoding.writing import write
+
+    torch.set_num_threads(options.threads or os.cpu_count() or 1)
+    decoder = _decoder(trained, options, len(ids))
+    rows, block_size = options.samples, trained.experiment.block_size
+    tokens = generate(
+        decoder,
+        torch.from_numpy(ids.astype("int64")).expand(rows, -1),
+        options.tokens,
+        Sampling(temperature=options.temperature, top_k=options.top_k, top_p=options.top_p),
+        generators(options.seed, rows),
+        block_size=block_size,
+    )
+    print(prompt, end="", flush=True)
+    written = write(
+        tokens, decoder, trained.dataset.decode, lambda text: print(text, end="", flush=True), rows=rows
+    )
+    print()
+    for text in written.texts[1:]:
+        print(f"{'-' * 20}\n{prompt}{text}")
+    sys.stdout.flush()
+    cache = (
+        f"KV cache: {written.bytes_per_token:,} bytes per token" if written.bytes_per_token else "no KV cache"
+    )
+    speed = written.tokens / written.seconds
+    print(f"{written.tokens:,} tokens, {speed:,.0f} tok/s ({cache})", file=sys.stderr)
+    return 0
+
+
+def _decoder(trained: Trained, options: argparse.Namespace, prompt_length: int) -> Decoder:
+    from foundry.decoding.decoder import Decoder, best_decoder
+
+    model = trained.model(_report(trained.name))
+    if options.no_cache:
+        return Decoder(model)
+    length = min(trained.experiment.block_size, prompt_length + options.tokens)
+    decoder = best_decoder(model, vocab_size=trained.dataset.vocab_size, length=length, rows=options.samples)
+    if decoder.reason:
+        print(f"this model cannot use a KV cache, so it is slow: {decoder.reason}", file=sys.stderr)
+    return decoder
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that can be had: `model` reads its weights, or trains it again and reports how far it is."""
+
+    name: str
+    experiment: Experiment
+    dataset: Dataset
+    model: Callable[[Report], nn.Module]
+
+
+def find(what: str, *, arena: str, checkpoint: str) -> Trained:
+    """Find a trained model: a folder of `foundry train` or, in an arena, a candidate. Does not import torch.
+
+    Raises:
+        UserError: there is no such thing, or it has no weights.
+    """
+    if (folder := Path(what)).is_dir():
+        return _of_folder(folder, checkpoint)
+    if "/" in what and not what.startswith("candidate/"):
+        raise UserError(f"there is no folder {what}")
+    if not Path(arena, ".git").exists():
+        raise UserError(f"there is no folder {what}, and {arena} is no arena with a candidate of that name")
+    return _of_candidate(what, arena)
+
+
+def _of_folder(folder: Path, which: str) -> Trained:
+    if not (folder / "experiment.yaml").is_file() or not (folder / "model.py").is_file():
+        raise UserError(f"{folder} holds no training: `foundry train` makes folders that do")
+    path = folder / f"{which}.safetensors"
+    if not path.is_file():
+        raise UserError(f"{folder} has no {path.name} yet: the first evaluation writes it")
+    source = (folder / "model.py").read_text("utf-8")
+    experiment = parse((folder / "experiment.yaml").read_text("utf-8"), str(folder / "experiment.yaml"))
+    data = dataset.load(experiment.data)
+
+    def model(_: Report) -> nn.Module:
+        from foundry.decoding.trained import from_checkpoint
+
+        return from_checkpoint(path, source, experiment, data)
+
+    return Trained(str(folder), experiment, data, model)
+
+
+def _of_candidate(wanted: str, path: str) -> Trained:
+    with Arena.open(path) as arena:
+        candidate = find_candidate(arena, wanted)
+        note = arena.notes().get(candidate.commit, {})
+        if gate := note.get("rejected"):
+            raise UserError(f"{candidate.name} was never trained: rejected by {gate}, {note['reason']}")
+        with Ledger.read(arena.state / LEDGER) as ledger:
+            job = _full_training(arena.files(candidate), plan_of(ledger))
+        state = arena.state
+    experiment = parse(job.experiment)
+    data = dataset.load(experiment.data)
+    if data.sha256 != job.data:
+        raise UserError(f"data {data.name!r} is not what it was when the run began: put it back")
+
+    def model(report: Report) -> nn.Module:
+        from foundry.decoding.trained import from_trial
+
+        return from_trial(
+            job,
+            data,
+            checkpoints=state / "checkpoints" / job.training_key,
+            kept=state / "weights" / f"{job.training_key}.safetensors",
+            report=report,
+        )
+
+    return Trained(candidate.name, experiment, data, model)
+
+
+def _full_training(files: dict[str, str], plan: Plan) -> Job:
+    """Return the training that the search gives a candidate at the top of the ladder."""
+    search = plan.search
+    return Job(
+        model=files["model.py"],
+        experiment=files["experiment.yaml"],
+        data=plan.data,
+        seed=search.seed,
+        tokens=search.tokens,
+        budget=search.tokens,
+    )
+
+
+def _report(name: str) -> Report:
+    """Keep a line about the training on the terminal; write one at its start where there is none."""
+
+    def report(done: int, total: int) -> None:
+        line = f"training {name} as its trial did, its weights were not kept"
+        if sys.stderr.isatty():
+            print(f"\r{line}: {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        elif done == 1:
+            print(f"{line}: {total} updates", file=sys.stderr)
+
+    return report
+
+
+def _prompt(options: argparse.Namespace) -> str:
+    if options.prompt_file is None:
+        prompt: str = options.prompt
+    else:
+        try:
+            prompt = Path(options.prompt_file).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"prompt file {options.prompt_file!r} cannot be read: {error}") from None
+    if not prompt:
+        raise UserError("the prompt is empty: a model needs something to go on from")
+    return prompt
+
+
+def _temperature(text: str) -> float:
+    if not 0 <= (number := _number(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return number
+
+
+def _probability(text: str) -> float:
+    if not 0 < (number := _number(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a probability above 0")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
