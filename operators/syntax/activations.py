@@ -80,17 +80,17 @@ def activated(program: Program, local: dict[str, str]) -> Iterator[Activated]:
 def activators(program: Program, local: dict[str, str]) -> Iterator[Activator]:
     """Yield every expression that stands for an activation without applying it."""
     for node in program.nodes:
-        if not isinstance(node, (cst.Name, cst.Attribute)) or program.owner(node) in local:
+        if not isinstance(node, (cst.Name, cst.Attribute)):
             continue
         parent = program.parents[node]
         call = parent if isinstance(parent, cst.Call) and parent.func is node else None
-        if not _is_value(node, parent) or _in_type_test(program, node):
+        if not _is_value(node, parent):
             continue
         kind = _kind_of_module(program, node, call, local)
         if kind is None and call is None:
             name = program.qualified(node) or ""
             kind = local.get(name) if name in program.functions else _FUNCTIONS.get(name)
-        if kind is not None:
+        if kind is not None and program.owner(node) not in local and not _in_type_test(program, node):
             yield Activator(kind, call or node, call is not None)
 
 

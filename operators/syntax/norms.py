@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import libcst as cst
 import libcst.matchers as m
@@ -33,7 +34,8 @@ class Norm:
         return (text(size.value) if size else None), (text(eps.value) if eps else None)
 
 
-def norms(program: Program) -> list[Norm]:
+@lru_cache(maxsize=32)
+def norms(program: Program) -> tuple[Norm, ...]:
     """Return every kind of normalisation layer that the file makes."""
     found: dict[str, Norm] = {}
     for node in program.nodes:
@@ -50,7 +52,7 @@ def norms(program: Program) -> list[Norm]:
             norm.calls.append(parent)
         else:
             norm.mentions.append(node)
-    return [norm for norm in found.values() if norm.calls]
+    return tuple(norm for norm in found.values() if norm.calls)
 
 
 def normalises_queries_or_keys(program: Program, call: cst.Call) -> bool:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import libcst as cst
 import libcst.matchers as m
 
-from operators.syntax.tree import assigned, dotted, self_attribute, walk
+from operators.syntax.tree import assigned, children, dotted, self_attribute, walk
 
 _Node = TypeVar("_Node", bound=cst.CSTNode)
 
@@ -52,8 +52,8 @@ class Program:
     def __init__(self, text: str, module: cst.Module) -> None:
         self.text = text
         self.module = module
-        self.parents: dict[cst.CSTNode, cst.CSTNode] = {}
-        self.nodes = walk(module, self.parents)
+        self.nodes = walk(module)
+        self.parents = {child: node for node in self.nodes for child in children(node)}
         self._by_kind: dict[type[cst.CSTNode], list[cst.CSTNode]] = defaultdict(list)
         for node in self.nodes:
             self._by_kind[type(node)].append(node)

@@ -5,7 +5,7 @@ A libcst visitor costs about 50 ms on a GPT file, mostly in whitespace; this wal
 
 import dataclasses
 import math
-from functools import cache
+from functools import cache, lru_cache
 
 import libcst as cst
 import libcst.matchers as m
@@ -33,17 +33,15 @@ def children(node: cst.CSTNode) -> list[cst.CSTNode]:
     return found
 
 
-def walk(root: cst.CSTNode, parents: dict[cst.CSTNode, cst.CSTNode] | None = None) -> list[cst.CSTNode]:
-    """Return the node and everything below it, parents before children; note each one's parent if asked."""
+@lru_cache(maxsize=1 << 14)  # operators ask about the same functions and statements again and again
+def walk(root: cst.CSTNode) -> tuple[cst.CSTNode, ...]:
+    """Return the node and everything below it, parents before children."""
     found, waiting = [], [root]
     while waiting:
         node = waiting.pop()
         found.append(node)
-        below = children(node)
-        waiting.extend(reversed(below))
-        if parents is not None:
-            parents.update(dict.fromkeys(below, node))
-    return found
+        waiting.extend(reversed(children(node)))
+    return tuple(found)
 
 
 def text(node: cst.CSTNode) -> str:
