@@ -1,20 +1,21 @@
 """Change the width of the feed-forward layer in proportion to the model's."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from typing import cast
 
 import libcst as cst
-import libcst.matchers as m
 
 from operators.operator import Example, ModelOperator, Offer, place, sentence
 from operators.source import Edit
 from operators.syntax.experiment import Experiment
+from operators.syntax.experts import expert_classes
+from operators.syntax.feedforward import feed_forwards, is_linear
 from operators.syntax.patch import Patch
-from operators.syntax.program import Class, Program
-from operators.syntax.tree import argument, assigned, dotted, leaf, names, number, walk
+from operators.syntax.program import Program
+from operators.syntax.sequential import UNITS
+from operators.syntax.tree import argument, leaf, number
+from operators.syntax.widths import Rewidened, Width, read_width, rewidened, scope_of, value_of
 
 _RATIOS = (Fraction(2), Fraction(8, 3), Fraction(3), Fraction(4), Fraction(6), Fraction(8))
 
@@ -55,120 +56,138 @@ class MLP(nn.Module):
             "    return nn.Sequential(nn.Linear(dim, hidden), nn.SiLU(), nn.Linear(hidden, dim))\n",
             "4",
         ),
+        Example(
+            """\
+from dataclasses import dataclass
+from torch import nn
+
+@dataclass
+class Config:
+    hidden_size: int = 96
+    intermediate_size: int = 256  # of the feed-forward
+
+class MLP(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.up = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.down = nn.Linear(config.intermediate_size, config.hidden_size)
+
+    def forward(self, x):
+        return self.down(nn.functional.gelu(self.up(x)))
+""",
+            """\
+from dataclasses import dataclass
+from torch import nn
+
+@dataclass
+class Config:
+    hidden_size: int = 96
+    intermediate_size: int = 384  # of the feed-forward
+
+class MLP(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.up = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.down = nn.Linear(config.intermediate_size, config.hidden_size)
+
+    def forward(self, x):
+        return self.down(nn.functional.gelu(self.up(x)))
+""",
+            "4",
+        ),
         Example("import torch.nn as nn\n\ndef c_attn(n_embd):\n    return nn.Linear(n_embd, 3 * n_embd)\n"),
     )
 
     def words(self, edit: Edit) -> str:
         where, old = place(edit.site)
+        old = old.rpartition("-")[2]
         return sentence(f"FFN ratio {old} → {edit.variant.replace('-', '/')} in {where}")
 
     def find(self, program: Program, experiment: Experiment) -> Iterator[Offer]:
-        for hidden in _hidden_widths(program):
-            for ratio in _RATIOS:
-                # a fraction is written once, where the width has a name
-                if ratio != hidden.ratio and (ratio.denominator == 1 or len(hidden.nodes) == 1):
-                    yield Offer(
-                        str(ratio).replace("/", "-"),
-                        f"{hidden.where}:{hidden.ratio}",
-                        partial(_widened, program, hidden, ratio),
-                    )
+        yield from _of_products(program)
+        yield from _of_fields(program, experiment)
 
 
-@dataclass(frozen=True)
-class _Hidden:
-    """Hold a hidden width: every expression that computes it, as ratio times width."""
+def _of_products(program: Program) -> Iterator[Offer]:
+    """Offer other ratios where a linear layer puts out, and another takes in, a number times a width."""
+    experts = expert_classes(program)
+    for hidden in _hidden_widths(program):
+        site = f"{program.owner(hidden.nodes[0])}:{_kind(program, experts, hidden)}{hidden.ratio}"
+        for ratio in _RATIOS:
+            plan = rewidened(program, hidden, ratio) if ratio != hidden.ratio else None
+            if plan is not None:
+                yield Offer(str(ratio).replace("/", "-"), site, partial(_planned, program, plan))
 
-    where: str
-    ratio: Fraction
-    width: str
-    nodes: list[cst.BaseExpression]
 
-
-def _hidden_widths(program: Program) -> Iterator[_Hidden]:
-    """Yield each product of a number and a width that one linear layer puts out and another takes in."""
-    sides: dict[tuple[cst.CSTNode, Fraction, str], set[int]] = {}
+def _hidden_widths(program: Program) -> Iterator[Width]:
+    sides: dict[tuple[cst.CSTNode, Fraction, str], dict[int, cst.BaseExpression]] = {}
+    whole: set[tuple[cst.CSTNode, str]] = set()  # what layers take in or put out as it is
     for call in program.all(cst.Call):
-        scope = _scope(program, call)
-        if scope is None or not ("linear" in leaf(call.func).lower() or leaf(call.func) == "Conv1D"):
+        scope = scope_of(program, call)
+        if scope is None or not (is_linear(call) or leaf(call.func) in UNITS):
             continue
         for side, keywords in enumerate((("in_features", "nf"), ("out_features", "nx"))):
             arg = argument(call, side, *keywords)
-            product = _product(_value(scope, arg.value)) if arg is not None else None
-            if product is not None and 1 < product[0] <= 16:
-                sides.setdefault((scope, *product), set()).add(side)
-    for (scope, ratio, width), found in sides.items():
-        if found == {0, 1}:
-            nodes = _expressions(program, scope, ratio, width)
-            yield _Hidden(program.owner(nodes[0]), ratio, width, nodes)
+            value = value_of(program, arg.value) if arg is not None else None
+            if arg is not None and value is not None and value[1] and 1 < value[0] <= 16:
+                sides.setdefault((scope, *value), {})[side] = arg.value
+            if value is not None and value[0] == 1:
+                whole.add((scope, value[1]))
+    for (scope, _, base), found in sides.items():
+        hidden = read_width(program, found[0]) if len(found) == 2 and (scope, base) in whole else None
+        if hidden is not None:
+            yield hidden
 
 
-def _scope(program: Program, node: cst.CSTNode) -> cst.CSTNode | None:
-    owner: Class | None = program.class_of(node)
-    return owner.node if owner is not None else program.function_of(node)
+def _kind(program: Program, experts: set[str], hidden: Width) -> str:
+    """Tell gated layers and experts, whose ratios mean another cost, from plain layers."""
+    owner = program.class_of(hidden.nodes[0])
+    mine = [layer for layer in feed_forwards(program) if layer.owner is owner]
+    mixed = "expert-" if owner is not None and owner.name in experts else ""
+    return mixed + ("gated-" if any(layer.gate is not None for layer in mine) else "")
 
 
-def _value(scope: cst.CSTNode, node: cst.BaseExpression) -> cst.BaseExpression:
-    """Look through a name or attribute that the scope assigns exactly once."""
-    name = dotted(node)
-    if name is None:
-        return node
-    pairs = [pair for pair in map(assigned, walk(scope)) if pair and dotted(pair[0]) == name]
-    return pairs[0][1] if len(pairs) == 1 and leaf(node) not in names(pairs[0][1]) else node
-
-
-def _product(node: cst.BaseExpression) -> tuple[Fraction, str] | None:
-    """Read `4 * n`, `n * 4`, `int(8 * n / 3)` or `8 * n // 3` as ratio and width; plain `n` has ratio 1."""
-    if isinstance(node, (cst.Name, cst.Attribute)):
-        name = dotted(node)
-        return (Fraction(1), name) if name is not None else None
-    if m.matches(node, m.Call(func=m.Name("int") | m.Name("round"), args=[m.Arg()])):
-        return _product(cst.ensure_type(node, cst.Call).args[0].value)
-    if not isinstance(node, cst.BinaryOperation):
-        return None
-    left, right = node.left, node.right
-    if isinstance(node.operator, cst.Multiply) and number(left) is not None:
-        left, right = right, left
-    factor, inner = number(right), _product(left)
-    if not factor or inner is None:
-        return None
-    if isinstance(node.operator, cst.Multiply):
-        return inner[0] * Fraction(str(factor)), inner[1]
-    if isinstance(node.operator, (cst.Divide, cst.FloorDivide)):
-        return inner[0] / Fraction(str(factor)), inner[1]
-    return None
-
-
-def _expressions(
-    program: Program, scope: cst.CSTNode, ratio: Fraction, width: str
-) -> list[cst.BaseExpression]:
-    """Return the outermost expressions of a scope that compute this product."""
-    found: list[cst.BaseExpression] = []
-    for node in walk(scope):
-        computes = isinstance(node, (cst.BinaryOperation, cst.Call)) and _product(node) == (ratio, width)
-        if computes and not any(parent in found for parent in program.above(node)):
-            found.append(cast(cst.BaseExpression, node))
-    return found
-
-
-def _widened(program: Program, hidden: _Hidden, ratio: Fraction) -> str:
+def _planned(program: Program, plan: Rewidened) -> str:
     patch = Patch(program)
-    for node in hidden.nodes:
-        literal = _literal(node)
-        if literal is not None and ratio.denominator == 1:
-            patch.replace(literal, str(ratio))
-        elif ratio.denominator == 1:
-            patch.replace(node, f"{ratio} * {hidden.width}")
-        else:
-            patch.replace(node, f"int({ratio.numerator} * {hidden.width} / {ratio.denominator})")
+    plan.put(patch)
     return patch.code()
 
 
-def _literal(node: cst.BaseExpression) -> cst.BaseExpression | None:
-    """Return the 4 of `4 * n` or `n * 4`."""
-    if not (isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Multiply)):
-        return None
-    sides = [side for side in (node.left, node.right) if number(side)]
-    return sides[0] if sides and (dotted(node.left) or dotted(node.right)) else None
+def _of_fields(program: Program, experiment: Experiment) -> Iterator[Offer]:
+    """Offer other ratios where the configuration has a field, with a default, for the hidden width."""
+    fields = dict(program.config_defaults())
+    hidden = {layer.hidden.base: layer for layer in feed_forwards(program)}
+    for base, layer in hidden.items():
+        field = fields.get(base.rpartition(".")[2])
+        width = value_of(program, layer.up.layer.sizes[0])
+        size = _size(fields, experiment, width[1]) if width is not None else None
+        old = number(field.value) if field is not None and field.value is not None else None
+        if field is None or size is None or old is None or experiment.sets(leaf(field.target)):
+            continue
+        if width is None or width[1] == base:
+            continue
+        for ratio in _RATIOS:
+            if int(ratio * size / layer.hidden.ratio) != old:
+                yield Offer(
+                    str(ratio).replace("/", "-"),
+                    f"{program.owner(field)}.{leaf(field.target)}:{old}",
+                    partial(_with_default, program, field, int(ratio * size / layer.hidden.ratio)),
+                )
+
+
+def _size(fields: dict[str, cst.AnnAssign], experiment: Experiment, base: str) -> int | None:
+    """Return the model's width, as the experiment gives it or as its field has it by default."""
+    name = base.rpartition(".")[2]
+    field = fields.get(name)
+    default = number(field.value) if field is not None and field.value is not None else None
+    return experiment.integer(f"model_args.{name}") or (default if isinstance(default, int) else None)
+
+
+def _with_default(program: Program, field: cst.AnnAssign, size: int) -> str:
+    patch = Patch(program)
+    assert field.value is not None, "only fields with a default are offered"
+    patch.replace(field.value, str(size))
+    return patch.code()
 
 
 OPERATOR = FFNRatio()

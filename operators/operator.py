@@ -7,7 +7,7 @@ that one list, so an edit that is listed can always be replayed and one that is 
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -54,6 +54,7 @@ class Operator(ABC):
     summary: ClassVar[str]
     preserves: ClassVar[frozenset[Invariant]]
     examples: ClassVar[tuple[Example, ...]]
+    aliases: ClassVar[Mapping[str, str]] = {}  # other names of variants, for people
 
     @abstractmethod
     def words(self, edit: Edit) -> str:

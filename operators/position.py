@@ -1,31 +1,55 @@
-"""Change how the model knows where a token stands: learned, rotary, or not at all.
+"""Change how the model knows where a token stands: learned, rotary, by biases of attention, or not at all.
 
-Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding" (2021); Kazemnejad et al., "The
-Impact of Positional Encoding on Length Generalization in Transformers" (2023) for no positions at all.
+Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding" (2021); Press et al., "Train
+Short, Test Long" (2021), for ALiBi; Kazemnejad et al., "The Impact of Positional Encoding on Length
+Generalization in Transformers" (2023), for no positions at all; Raffel et al., "Exploring the Limits of
+Transfer Learning" (2020), for the learned bias per head and distance that `hybrid` adds to rotation.
 """
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import libcst as cst
 
 from operators.operator import Example, ModelOperator, Offer, place, sentence
 from operators.source import Edit
-from operators.syntax.attention import Attention, attentions, head_dim
 from operators.syntax.experiment import Experiment, float_text
+from operators.syntax.lengths import LENGTHS
 from operators.syntax.patch import Patch
-from operators.syntax.positions import Learned, learned_positions, rotations, take_out
-from operators.syntax.program import Class, Program
-from operators.syntax.tree import assigned, dotted, leaf, names, number, text, walk
+from operators.syntax.positions import learned_positions, put_in, take_out
+from operators.syntax.program import Program, read_program
+from operators.syntax.rotary import rotary_part, rotate, rotations, with_part, without_rotation
+from operators.syntax.scores import biases, put_bias, take_out_bias
+from operators.syntax.tree import dotted, names, number, text
 
+_LEARNED, _ROTARY, _ALIBI, _RELATIVE, _UNKNOWN = "learned", "rope", "alibi", "relative_bias", "unknown"
+_ORDER = (_LEARNED, _ROTARY, _ALIBI, _RELATIVE)
+_SCHEMES = {
+    "learned": frozenset({_LEARNED}),
+    "rope": frozenset({_ROTARY}),
+    "rope-0.5": frozenset({_ROTARY}),
+    "rope-0.25": frozenset({_ROTARY}),
+    "alibi": frozenset({_ALIBI}),
+    "nope": frozenset[str](),
+    "hybrid": frozenset({_ROTARY, _RELATIVE}),
+}
+_PARTS = {"rope-0.5": 2, "rope-0.25": 4}
+_BIASES = {_ALIBI: ("alibi",), _RELATIVE: ("relative", "bias")}  # words of the class's name
+_MODULES = {_ALIBI: "alibi", _RELATIVE: "relative_bias"}  # of foundry/modules
+_ROTARY_MARKS = re.compile(r"rotary|(^|_)(rot|rope)")
+_MARKS = re.compile(r"alibi|sinusoid|(^|_)(sin|wpe|pos|position|positional|relative)(_|$)|^posemb")
 _THETAS = (100.0, 1000.0, 10000.0, 100000.0)
-_LENGTHS = ("block_size", "context_length", "max_seq_len", "max_position_embeddings", "n_positions", "n_ctx")
 
 
 class Position(ModelOperator):
     name = "position"
     family = "knowledge"
-    summary = "Replace learned positions by rotary ones, take positions away, or change the rotary base."
+    summary = (
+        "Know positions by learning, RoPE (of all, half or a quarter of each head; other bases), ALiBi, "
+        "RoPE with a learned bias per head and distance, or not at all."
+    )
     preserves = frozenset({"shapes"})
     examples = (
         Example(
@@ -68,135 +92,104 @@ class GPT(nn.Module):
         return sentence(f"position {old} → {edit.variant}")
 
     def find(self, program: Program, experiment: Experiment) -> Iterator[Offer]:
-        learned = learned_positions(program)
-        if learned is not None:
-            yield from _from_learned(program, learned)
-        elif rotations(program):
-            patch = _without_rotation(program, experiment)
+        scheme = _Scheme.of(program)
+        bare: dict[frozenset[str], Program | None] = {}
+        for variant, wanted in _SCHEMES.items():
+            gone = scheme.parts - wanted
+            if gone not in bare:
+                bare[gone] = _without(program, experiment, gone)
+            found = bare[gone]
+            patch = _changed(found, scheme, variant, wanted) if found is not None else None
             if patch is not None:
-                yield Offer("nope", "rope", patch.code)
-        elif not _knows_positions(program):
-            length = _named_length(program)
-            patch = Patch(program)
-            if length is not None and _rotate(program, patch, length):
-                yield Offer("rope", "nope", patch.code)
+                yield Offer(variant, scheme.label, patch.code)
         yield from _thetas(program, experiment)
 
 
-def _from_learned(program: Program, learned: Learned) -> Iterator[Offer]:
-    plain = Patch(program)
-    if not take_out(program, plain, learned):
-        return
-    yield Offer("nope", "learned", plain.code)
-    patch = Patch(program)
-    take_out(program, patch, learned)
-    length = dotted(learned.length)
-    if length is not None and _rotate(program, patch, length):
-        yield Offer("rope", "learned", patch.code)
+@dataclass(frozen=True)
+class _Scheme:
+    """Hold how a model knows positions: by which parts, of how much of each head, for how many tokens."""
+
+    parts: frozenset[str]
+    part: int | None  # one of so many parts of each head is rotated, if by a layer of ours
+    length: str | None  # as the class of a learned embedding says it
+
+    @classmethod
+    def of(cls, program: Program) -> "_Scheme":
+        learned = learned_positions(program)
+        parts = {name for name, words in _BIASES.items() if biases(program, *words)}
+        parts |= {_LEARNED} if learned is not None else set()
+        marks = {name for name in _spoken(program) if _MARKS.search(name) or _ROTARY_MARKS.search(name)}
+        if rotations(program) or any(_ROTARY_MARKS.search(name) for name in marks):
+            parts.add(_ROTARY)
+        elif marks and not parts:
+            parts.add(_UNKNOWN)
+        length = dotted(learned.length) if learned is not None else None
+        return cls(frozenset(parts), rotary_part(program), length)
+
+    @property
+    def label(self) -> str:
+        """Name the scheme as the variant that gives it, or by its parts."""
+        rope = "rope" if self.part in (None, 1) else f"rope-{1 / (self.part or 1):g}"
+        known = {parts: name for name, parts in _SCHEMES.items() if "rope-" not in name}
+        return rope if self.parts == {_ROTARY} else known.get(self.parts, "+".join(sorted(self.parts)))
 
 
-def _rotate(program: Program, patch: Patch, length: str) -> bool:
-    """Rotate queries and keys in every attention layer; False if one of them hides its sizes."""
-    places = attentions(program)
-    sizes = [_sizes(program, attention, length) for attention in places]
-    if not places or any(size is None for size in sizes) or "RotaryEmbedding" in program.bound():
-        return False
-    for attention, size in zip(places, sizes, strict=True):
-        owner = attention.owner
-        assert owner is not None, "its sizes were found in its class"
-        assert owner.init is not None, "its sizes were found in __init__"
-        name = "rope" if "rope" not in names(owner.node) else "rotary"
-        made = patch.copy("rope", places[0].owner.node if places[0].owner else owner.node)
-        q, k = attention.query, attention.key
-        patch.at_end(owner.init, f"self.{name} = {made}({size})")
-        patch.before(attention.statement, f"{q}, {k} = self.{name}({q}), self.{name}({k})")
-    return True
+def _spoken(program: Program) -> set[str]:
+    """Return the names that functions of the file use, in lower case, those of lengths left out."""
+    methods = [method for owner in program.classes.values() for method in owner.methods.values()]
+    functions = [*program.functions.values(), *methods]
+    return {name.lower() for function in functions for name in names(function)} - set(LENGTHS)
 
 
-def _sizes(program: Program, attention: Attention, length: str) -> str | None:
-    """Return head width and number of positions as the attention layer's `__init__` can say them."""
-    owner = attention.owner if attention.tokens_next else None
-    width = head_dim(owner) if owner is not None else None
-    positions = _within(program, owner, length) if owner is not None else None
-    return f"{width}, {positions}" if width and positions else None
+def _without(program: Program, experiment: Experiment, gone: frozenset[str]) -> Program | None:
+    """Return the program without these parts; None if one of them cannot be taken out."""
+    for part in sorted(gone):
+        text = _without_part(program, experiment, part)
+        bare = read_program(text) if text is not None else None
+        if bare is None:
+            return None
+        program = bare
+    return program
 
 
-def _within(program: Program, owner: Class, length: str) -> str | None:
-    """Translate `config.block_size` of the model's `__init__` into that of another class."""
-    name = length.rpartition(".")[2]
-    if name in owner.parameters() or length in program.bound():
-        return name
-    if "." not in length or owner.init is None:
+def _without_part(program: Program, experiment: Experiment, part: str) -> str | None:
+    if part == _UNKNOWN:
         return None
-    configs = {text(node.value) for node in walk(owner.init) if isinstance(node, cst.Attribute)}
-    found = [param for param in owner.parameters() if param in configs]
-    return f"{found[0]}.{name}" if found else None
-
-
-def _knows_positions(program: Program) -> bool:
-    marks = ("rot", "rope", "alibi", "pos_", "wpe", "positional", "pos_emb", "sin")
-    return any(mark in name.lower() for name in names(program.module) for mark in marks)
-
-
-def _named_length(program: Program) -> str | None:
-    fields = {field for field, _ in program.config_defaults()}
-    return next((f"config.{name}" for name in _LENGTHS if name in fields), None)
-
-
-def _without_rotation(program: Program, experiment: Experiment) -> Patch | None:
-    """Take the rotary layers out; None if anything but their calls reads them."""
+    if part == _ROTARY:
+        rotation = without_rotation(program, experiment)
+        return rotation.code() if rotation is not None else None
     patch = Patch(program)
-    calls = rotations(program)
-    layers = {layer for _, layer in calls}
-    reads = [node for node in program.all(cst.Attribute) if leaf(node) in layers]
-    made = [line for owner in program.classes.values() for name, line, _ in owner.own() if name in layers]
-    if len(reads) != len(calls) + len(made):
+    if part == _LEARNED:
+        learned = learned_positions(program)
+        done = learned is not None and take_out(program, patch, learned)
+    else:
+        done = all(take_out_bias(program, patch, layer) for layer in biases(program, *_BIASES[part]))
+    return patch.code() if done else None
+
+
+def _changed(bare: Program, scheme: _Scheme, variant: str, wanted: frozenset[str]) -> Patch | None:
+    """Add what is wanted and not yet there; None if that is impossible, or nothing changes."""
+    patch = Patch(bare)
+    part = _PARTS.get(variant, 1)
+    new = [name for name in _ORDER if name in wanted - scheme.parts]
+    if not all(_add(bare, patch, scheme, name, part) for name in new):
         return None
-    for line in dict.fromkeys(program.line_of(call) for call, _ in calls):
-        mine = [call for call, _ in calls if program.line_of(call) is line]
-        if line is not None and _only_rotates(line, mine):
-            patch.remove(line)
-        else:
-            for call in mine:
-                patch.change(call, lambda updated: updated.args[0].value)
-    for line in made:
-        _drop_field(program, patch, experiment, line)
-        pair = assigned(line)
-        assert pair is not None, "a rotary layer is assigned"
-        assert isinstance(pair[1], cst.Call), "a rotary layer is made by a call"
-        patch.helper(leaf(pair[1].func))
-        patch.remove(line)
+    if wanted != {_ROTARY} or new:
+        return patch if scheme.parts != wanted else None
+    if scheme.parts != wanted:  # what is rotated stays as it is when something else goes
+        return patch if variant == "rope" else None
+    if scheme.part in (None, part):
+        return None
+    with_part(bare, patch, part)
     return patch
 
 
-def _only_rotates(line: cst.CSTNode, calls: list[cst.Call]) -> bool:
-    """Tell whether a line does nothing but `q, k = self.rope(q), self.rope(k)`."""
-    pair = assigned(line)
-    if pair is None:
-        return False
-    targets, values = map(_items, pair)
-    return len(targets) == len(values) and all(
-        value in calls and dotted(target) == dotted(cst.ensure_type(value, cst.Call).args[0].value)
-        for target, value in zip(targets, values, strict=True)
-    )
-
-
-def _items(side: cst.BaseExpression) -> list[cst.BaseExpression]:
-    return [item.value for item in side.elements] if isinstance(side, cst.Tuple) else [side]
-
-
-def _drop_field(program: Program, patch: Patch, experiment: Experiment, line: cst.CSTNode) -> None:
-    """Remove `rope_theta` from the configuration if this line alone reads it and no experiment gives it."""
-    for field, node in program.config_defaults():
-        mentions = [name for name in program.all(cst.Name) if name.value == field and name is not node.target]
-        rotary = "rope" in field or "theta" in field
-        if (
-            rotary
-            and not experiment.sets(field)
-            and mentions
-            and all(program.line_of(n) is line for n in mentions)
-        ):
-            patch.remove(program.parents[node])
+def _add(bare: Program, patch: Patch, scheme: _Scheme, name: str, part: int) -> bool:
+    if name == _LEARNED:
+        return put_in(bare, patch, scheme.length)
+    if name == _ROTARY:
+        return rotate(bare, patch, part, scheme.length)
+    return put_bias(bare, patch, _MODULES[name], name, scheme.length)
 
 
 def _thetas(program: Program, experiment: Experiment) -> Iterator[Offer]:

@@ -10,6 +10,7 @@ import yaml
 
 from foundry.data.texts import NAMES
 
+
 def absolute(name: str) -> str:
     """A path that holds wherever a run is resumed from; names of what is shipped stay names."""
     return str(Path(name).resolve()) if name not in NAMES and Path(name).exists() else name

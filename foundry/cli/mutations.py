@@ -33,6 +33,7 @@ def find_edit(source: Source, operator: str, variant: str, site: str | None = No
     known = operators.load()
     if operator not in known:
         raise unknown("operator", operator, known)
+    variant = known[operator].aliases.get(variant, variant)
     offered = known[operator].sites(source)
     if not offered:
         raise UserError(f"{operator} finds nothing to change here")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from foundry.cli.edge import guarded
 from foundry.cli.pool_options import whole_number
 from foundry.cli.run import LEDGER, Plan, plan_of
-from foundry.cli.show import _find as find_candidate
+from foundry.cli.show import find_candidate
 from foundry.data import dataset
 from foundry.data.dataset import Dataset
 from foundry.errors import UserError

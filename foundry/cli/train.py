@@ -1,4 +1,4 @@
-"""`foundry train EXPERIMENT [KEY=VALUE ...]`: train one experiment from the shell."""
+"""`foundry train EXPERIMENT [KEY=VALUE ...]`: train one experiment, in one process or by torchrun."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import shlex
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,45 +15,67 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from foundry.cli.edge import guarded
-from foundry.cli.prepared import prepare, read_text
+from foundry.cli.prepared import Prepared, prepare, read_text
 from foundry.errors import UserError
+from foundry.training import folder as folders
+from foundry.training.world import World
 
 if TYPE_CHECKING:
-    from foundry.training.session import Evaluation, Session
+    from foundry.training.record import Evaluation
+    from foundry.training.session import Session
 
 SAMPLE = 400  # characters of text at the end
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train; return 0 at the end, 130 after Ctrl-C, 2 for a mistake or a loss that diverged."""
-    parser = argparse.ArgumentParser(prog="foundry train", description="Train one experiment.")
+    parser = argparse.ArgumentParser(
+        prog="foundry train",
+        description="Train one experiment.",
+        epilog="In several processes: torchrun --nproc-per-node 2 -m foundry.train EXPERIMENT ...",
+    )
     parser.add_argument("experiment", help="a YAML file, such as experiments/baseline.yaml")
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="such as training.max_iters=200")
     parser.add_argument("--out", metavar="DIR", help="where results go (default: runs/train/NAME)")
     parser.add_argument("--resume", action="store_true", help="go on with what lies in that folder")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     parser.add_argument("--threads", type=int, metavar="N", help="of torch (default: one per core)")
+    parser.add_argument(
+        "--tracker", action="append", default=[], metavar="NAME", help="show figures there too: tensorboard"
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_intermixed_args(argv)
-    return guarded(lambda: _train(options, Console()), name="foundry train", debug=options.debug)
+    return guarded(lambda: _train(options, World.of()), name="foundry train", debug=options.debug)
 
 
-def _train(options: argparse.Namespace, console: Console) -> int:
-    session = _session(options)
-    name, params = session.experiment.name, sum(p.numel() for p in session.model.parameters())
+def _train(options: argparse.Namespace, world: World) -> int:
+    """Train, in this process or in this one of several, of which the first alone reports."""
+    try:
+        ready = prepare(read_text(options.experiment), options.experiment, options.settings)
+        world.require(ready.experiment.training)
+        with ExitStack() as stack:
+            session = _session(options, ready, world, stack)
+            return _run(session, options, Console(quiet=not world.first))
+    except UserError:
+        if world.local_rank == 0 or options.debug:
+            raise
+        return 2  # said once on each machine
+
+
+def _run(session: Session, options: argparse.Namespace, console: Console) -> int:
     console.print(
-        f"{name}: {params:,} parameters, {session.total} updates of "
+        f"{session.experiment.name}: {session.params:,} parameters, {session.total} updates of "
         f"{session.experiment.tokens_per_step} tokens, in {session.folder}",
         highlight=False,
         markup=False,
     )
-    stopped = _watch(session, console)
-    if stopped:
+    if _watch(session, console):
         session.save()
         console.print(f"Stopped at update {session.step} of {session.total}; go on with:", highlight=False)
-        console.print(f"  {_again(options)}", highlight=False, markup=False, soft_wrap=True)
+        again = _again(options, session.world)
+        console.print(f"  {again}", highlight=False, markup=False, soft_wrap=True)
         return 130
-    best = session.best
+    best = session.record.best
     assert best is not None
     console.print(
         f"best validation loss {best.val_loss:.4f} at update {best.step}; a sample:\n", highlight=False
@@ -62,48 +84,43 @@ def _train(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _session(options: argparse.Namespace) -> Session:
-    """Read and check everything before torch is imported and anything is written."""
-    ready = prepare(read_text(options.experiment), options.experiment, options.settings)
+def _session(options: argparse.Namespace, ready: Prepared, world: World, stack: ExitStack) -> Session:
+    """Set the training up, or go on with it; nothing is written before everything is checked."""
     folder = Path(options.out or Path("runs", "train", ready.experiment.name))
-    _prepare(folder, {"model.py": ready.model, "experiment.yaml": ready.text}, resume=options.resume)
+    files = {"model.py": ready.model, "experiment.yaml": ready.text}
+    if world.first and options.resume:
+        folders.require_same(folder, files)
+    elif world.first:
+        folders.require_free(folder)
 
     import torch
 
+    from foundry import trackers
+    from foundry.training import device as devices
+    from foundry.training import distributed
     from foundry.training.session import Session
 
-    torch.set_num_threads(options.threads or os.cpu_count() or 1)
-    session = Session(ready.experiment, ready.model, ready.dataset, folder, options.seed)
+    torch.set_num_threads(options.threads or max(1, (os.cpu_count() or 1) // world.local_size))
+    device = devices.choose(ready.experiment.training, world.local_rank)
+    stack.enter_context(distributed.joined(world, device))
+    session = Session(
+        ready.experiment, ready.model, ready.dataset, folder, options.seed, world=world, device=device
+    )
     if options.resume:
         try:
             session.resume()
         except ValueError as error:
             raise UserError(str(error)) from None
+    elif world.first:
+        folders.make(folder, files)
+    for name in options.tracker if world.first else []:
+        session.trackers.append(stack.enter_context(closing(trackers.start(name, folder, session.step))))
     return session
-
-
-def _prepare(folder: Path, files: dict[str, str], *, resume: bool) -> None:
-    """Make the folder of a new training, or check that the one to go on with is the same training."""
-    if resume:
-        for name, text in files.items():
-            if not (folder / name).is_file():
-                raise UserError(f"{folder} holds no training to resume")
-            if (folder / name).read_text("utf-8") != text:
-                raise UserError(
-                    f"{folder / name} is of another training: give the same settings, or another --out"
-                )
-        return
-    if (folder / "experiment.yaml").exists():
-        raise UserError(
-            f"{folder} holds a training already: --resume goes on with it, --out names another folder"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name).write_text(text, "utf-8")
 
 
 def _watch(session: Session, console: Console) -> bool:
     """Train with a progress bar, or a line per evaluation where there is no terminal; say whether stopped."""
+    from foundry.training import distributed
     from foundry.training.loop import DivergedError
 
     columns = (
@@ -115,43 +132,51 @@ def _watch(session: Session, console: Console) -> bool:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    shown = len(session.evaluations)
+    shown = len(session.record.evaluations)
     with (
         Progress(*columns, console=console, disable=not console.is_terminal) as progress,
-        _interrupts() as asked,
+        _interrupts(again=session.world.size > 1) as asked,
     ):
         bar = progress.add_task("", total=session.total, completed=session.step, loss=float("nan"), rate="")
         try:
             for step, loss in session.updates():
                 progress.update(bar, completed=step, loss=loss)
-                for evaluation in session.evaluations[shown:]:
+                for evaluation in session.record.evaluations[shown:]:
                     progress.update(bar, rate=f"{evaluation.tokens_per_second:,.0f} tok/s")
                     progress.console.print(_line(evaluation), highlight=False)
-                shown = len(session.evaluations)
-                if asked:
+                shown = len(session.record.evaluations)
+                if distributed.first_says(session.world, bool(asked)):
                     return step < session.total
         except DivergedError as error:
-            kept = (
-                "latest.safetensors is from before" if session.evaluations else "there is no checkpoint yet"
-            )
-            raise UserError(f"{error} of {session.total}: {kept}") from None
+            raise UserError(f"{error} of {session.total}: {_last_good(session)}") from None
     return False
 
 
 @contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """Note the first Ctrl-C, so that an update is never cut in half; the second is the usual one."""
+def _interrupts(*, again: bool) -> Iterator[list[int]]:
+    """Note the first Ctrl-C, so that an update is never cut in half; the second is the usual one.
+
+    Note them all where one comes `again`: torchrun sends what the terminal has sent already.
+    """
     asked: list[int] = []
 
     def note(number: int, _: object) -> None:
         asked.append(number)
-        signal.signal(signal.SIGINT, before)
+        if not again:
+            signal.signal(signal.SIGINT, before)
 
     before = signal.signal(signal.SIGINT, note)
     try:
         yield asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        if not again:
+            signal.signal(signal.SIGINT, before)
+
+
+def _last_good(session: Session) -> str:
+    if session.saved is None:
+        return "there is no checkpoint yet"
+    return f"the last good checkpoint is {session.folder / 'latest.safetensors'}, of update {session.saved}"
 
 
 def _line(e: Evaluation) -> str:
@@ -159,9 +184,12 @@ def _line(e: Evaluation) -> str:
     return f"update {e.step:>6}  {losses}  {e.tokens_per_second:,.0f} tok/s"
 
 
-def _again(options: argparse.Namespace) -> str:
-    parts = ["foundry", "train", options.experiment, *options.settings]
+def _again(options: argparse.Namespace, world: World) -> str:
+    torchrun = ["torchrun", "--nproc-per-node", str(world.local_size), "-m", "foundry.train"]
+    parts = ["foundry", "train"] if world.size == 1 else torchrun
+    parts += [options.experiment, *options.settings]
     parts += ["--out", options.out] if options.out else []
     parts += ["--seed", str(options.seed)] if options.seed else []
     parts += ["--threads", str(options.threads)] if options.threads else []
+    parts += [f"--tracker={name}" for name in options.tracker]
     return shlex.join([*parts, "--resume"])

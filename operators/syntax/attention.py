@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import libcst as cst
 import libcst.matchers as m
@@ -35,7 +36,8 @@ class Attention:
     tokens_next: bool
 
 
-def attentions(program: Program) -> list[Attention]:
+@lru_cache(maxsize=32)
+def attentions(program: Program) -> tuple[Attention, ...]:
     """Return one place per function, in order."""
     found: dict[cst.FunctionDef, Attention] = {}
     for meeting in _meetings(program):
@@ -52,7 +54,7 @@ def attentions(program: Program) -> list[Attention]:
                 meeting.key,
                 meeting.tokens_next,
             )
-    return list(found.values())
+    return tuple(found.values())
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,17 @@ class _Meeting:
 
 
 def _meetings(program: Program) -> Iterator[_Meeting]:
-    """Yield each `scaled_dot_product_attention(q, k, v)` and each `q @ k.transpose(…)` of names."""
+    """Yield each `scaled_dot_product_attention(q, k, v)` and each `q @ k.transpose(…)` of names.
+
+    Where a layer of the file does that for others, the call of the layer counts and not what it does inside.
+    """
+    delegated = kernel_calls(program)
+    kernels = set(delegated.values())
     for node in program.nodes:
-        if isinstance(node, cst.Call) and leaf(node.func) == "scaled_dot_product_attention":
+        if kernels and program.class_of(node) in kernels:
+            continue
+        fused = isinstance(node, cst.Call) and leaf(node.func) == "scaled_dot_product_attention"
+        if isinstance(node, cst.Call) and (fused or node in delegated):
             meeting = _fused(node)
         elif isinstance(node, cst.Call) and program.qualified(node.func) == "torch.matmul":
             meeting = _product(node, *(arg.value for arg in node.args)) if len(node.args) == 2 else None
@@ -79,6 +89,33 @@ def _meetings(program: Program) -> Iterator[_Meeting]:
             continue
         if meeting is not None and meeting.query and meeting.key:
             yield meeting
+
+
+def kernel_calls(program: Program) -> dict[cst.Call, Class]:
+    """Return each `self.attend(q, k, v)` of a layer of the file that makes no q, k and v of its own."""
+    kernels = {name: owner for name, owner in program.classes.items() if _is_kernel(owner)}
+    if not kernels:
+        return {}
+    made = {
+        (owner, name): kernels[leaf(value.func)]
+        for owner in program.classes.values()
+        for name, _, value in owner.own()
+        if isinstance(value, cst.Call) and leaf(value.func) in kernels
+    }
+    found = {}
+    for call in program.all(cst.Call):
+        attribute, owner = self_attribute(call.func), program.class_of(call)
+        if attribute is not None and owner is not None and len(call.args) >= 3:
+            kernel = made.get((owner, attribute))
+            if kernel is not None:
+                found[call] = kernel
+    return found
+
+
+def _is_kernel(owner: Class) -> bool:
+    forward = owner.methods.get("forward")
+    taken = [param.name.value for param in forward.params.params[1:4]] if forward is not None else []
+    return taken in (["q", "k", "v"], ["query", "key", "value"]) and "Linear" not in names(owner.node)
 
 
 def _fused(call: cst.Call) -> _Meeting | None:

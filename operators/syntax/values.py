@@ -3,7 +3,7 @@
 import libcst as cst
 import libcst.matchers as m
 
-from operators.syntax.attention import Attention, bound_names
+from operators.syntax.attention import Attention, bound_names, kernel_calls
 from operators.syntax.program import Program
 from operators.syntax.tree import argument, leaf, walk
 
@@ -29,7 +29,8 @@ def _operand(program: Program, node: cst.CSTNode) -> cst.BaseExpression:
     """Return the value of `scaled_dot_product_attention(q, k, v)`, or the right side of `att @ v`."""
     if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.MatrixMultiply):
         return node.right
-    if isinstance(node, cst.Call) and leaf(node.func) == "scaled_dot_product_attention":
+    fused = isinstance(node, cst.Call) and leaf(node.func) == "scaled_dot_product_attention"
+    if isinstance(node, cst.Call) and (fused or node in kernel_calls(program)):
         arg = argument(node, 2, "value")
     elif isinstance(node, cst.Call) and program.qualified(node.func) == "torch.matmul":
         arg = argument(node, 1, "other")

@@ -71,6 +71,10 @@ def test_an_edit_of_structure_is_not_offered_again(seed: str) -> None:
         "swap_activation",
         "ffn_ratio",
         "position",
+        "norm_placement",
+        "tie_embeddings",
+        "attention",
+        "moe",
         "optimizer",
     ):
         for edit in OPERATORS[name].sites(source):
