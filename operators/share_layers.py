@@ -24,7 +24,7 @@ _LOOPS = {
     "halves": ("range(len({b}) // 2, 2 * (len({b}) // 2))", "i - len({b}) // 2"),
     "all": ("range(1, len({b}))", "0"),
 }
-_COMMENTS = {"pairs": "two neighbours", "halves": "the lower and the upper half", "all": "all layers"}
+_WORDS = {"pairs": "two neighbours", "halves": "the lower and the upper half", "all": "all layers"}
 
 _BEFORE = """\
 import torch.nn as nn
@@ -49,7 +49,7 @@ class GPT(nn.Module):
 """
 _MADE = "        self.blocks = nn.ModuleList([Block(dim) for _ in range(depth)])\n"
 _SHARED = """\
-        for i in range(1, len(self.blocks), 2):  # two neighbours share weights
+        for i in range(1, len(self.blocks), 2):  # share weights
             self.blocks[i] = self.blocks[i - 1]
 """
 
@@ -69,7 +69,7 @@ class ShareLayers(ModelOperator):
         what = place(edit.site)[1].rpartition(".")[2]
         if edit.variant == "none":
             return sentence(f"give each layer its own {what} again")
-        return sentence(f"share {what} between {_COMMENTS[edit.variant]}")
+        return sentence(f"share {what} between {_WORDS[edit.variant]}")
 
     def find(self, program: Program, experiment: Experiment) -> Iterator[Offer]:
         found = stack(looped(program))
@@ -122,8 +122,7 @@ def _with_shared(program: Program, made: cst.CSTNode, blocks: str, variant: str,
     patch = Patch(program)
     patch.after(
         made,
-        f"for i in {over}:  # {_COMMENTS[variant]} share weights\n"
-        f"    {blocks}[i]{part} = {blocks}[{other}]{part}",
+        f"for i in {over}:  # share weights\n    {blocks}[i]{part} = {blocks}[{other}]{part}",
     )
     return patch.code()
 

@@ -100,7 +100,7 @@ def _arguments(program: Program, norm: Norm, call: cst.Call) -> str:
     config = (size or "").rpartition(".")[0]
     present = program.classes.get(_CLASSES[_OTHER[norm.kind]]) if norm.owner is not None else None
     taken = present.parameters() if present is not None else ["bias", "eps"]
-    has_bias = config and any(field == "bias" for field, _ in program.config_defaults())
+    has_bias = config.isidentifier() and any(field == "bias" for field, _ in program.config_defaults())
     if norm.kind == "rmsnorm" and has_bias and "bias" in taken:
         given.append(f"bias={config}.bias")
     if eps is not None and "eps" in taken:

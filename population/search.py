@@ -30,6 +30,7 @@ class Settings:
     height: int = 3  # rungs: tokens / 9, tokens / 3, tokens
     policy: str = "tournament"
     living: int = 8  # how many may be parents; the oldest leaves
+    crossover: float = 0.1  # of the births have two parents
     base_seeds: int = 3  # full trainings of the seed model, for the noise between seeds
     finalists: int = 3
     confirm_seeds: int = 8  # six could not show a gain at 5% for three finalists unless all six agree
@@ -56,6 +57,7 @@ class Birth:
     number: int
     generation: int
     parent: int
+    mate: int | None = None  # the second parent; where the two do not merge, the first has the child alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,9 +188,17 @@ class Search:
         scored = [n for n in self._living if self.rungs.height_of(n) >= 0]
         rng = random.Random(f"parent/{self.settings.seed}/{number}")
         parent = self._choose(scored, self.rungs, rng) if scored else SEED_MODEL
-        birth = Birth(number=number, generation=1 + (number - 1) // self.settings.population, parent=parent)
+        mate = self._mate(parent, scored, rng)
+        generation = 1 + (number - 1) // self.settings.population
+        birth = Birth(number=number, generation=generation, parent=parent, mate=mate)
         self.births.append(birth)
         return Order(number=number, rung=0, seed=self.settings.seed, birth=birth)
+
+    def _mate(self, parent: int, scored: list[int], rng: random.Random) -> int | None:
+        others = [number for number in scored if number != parent]
+        if not others or rng.random() >= self.settings.crossover:
+            return None
+        return self._choose(others, self.rungs, rng)
 
     def _runners_up(self) -> list[Order]:
         """Send up the next best, quotas aside, where too few have reached the full budget."""

@@ -1,18 +1,34 @@
-"""Where candidates are born: an operator rewrites a parent's source, the arena commits the child."""
+"""Where candidates are born: an edit of one parent, or a cross of two, becomes a commit in the arena."""
 
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
 import operators
+from foundry.cli.crossing import cross, source_of
 from foundry.cli.run import Plan
+from foundry.errors import UserError
 from foundry.training import experiment
 from genome import Arena, Candidate
 from operators import Edit, Source
 from population.ledger import Ledger
 from population.search import SEED_MODEL, Birth, Order
+from population.table import short_name
 
 ATTEMPTS = 24  # edits tried before a birth is given up
+CROSSOVER = "crossover"  # stands where the operator stands in a commit's trailers
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A child that may be born."""
+
+    source: Source
+    program: str  # canonical form
+    parents: list[Candidate]
+    edit: Edit
+    words: str
 
 
 class Nursery:
@@ -24,7 +40,7 @@ class Nursery:
         self._ledger = ledger
         self._allowed = frozenset(plan.operators)
         self._first_rung = plan.search.budget(0)
-        self._known = {operators.canonical(Source(*_texts(arena, seed_model)))}
+        self._known = {operators.canonical(source_of(arena, seed_model))}
         self._remembered = ledger.births()
         self._by_commit = (
             {candidate.commit: candidate for candidate in arena.candidates()} if self._remembered else {}
@@ -49,30 +65,44 @@ class Nursery:
         return self._by_commit[body["commit"]]
 
     def _bear(self, birth: Birth) -> Candidate | None:
-        parent = self.family[birth.parent]
-        found = self._new_program(Source(*_texts(self._arena, parent)), birth.number, parent.seed)
+        found = self._of_two(birth) or self._of_one(birth)
         if found is None:
             self._ledger.record_birth(birth.number, {"commit": None, "program": None})
             return None
-        edit, source, program = found
-        self._known.add(program)
+        self._known.add(found.program)
         child = self._arena.commit(
-            {"model.py": source.model, "experiment.yaml": source.experiment},
+            {"model.py": found.source.model, "experiment.yaml": found.source.experiment},
             number=birth.number,
             generation=birth.generation,
-            parents=[parent],
-            words=operators.words(edit),
-            operator=edit.operator,
-            variant=edit.variant,
-            site=edit.site,
-            seed=parent.seed,
+            parents=found.parents,
+            words=found.words,
+            operator=found.edit.operator,
+            variant=found.edit.variant,
+            site=found.edit.site,
+            seed=found.parents[0].seed,
         )
-        self._ledger.record_birth(birth.number, {"commit": child.commit, "program": program})
+        self._ledger.record_birth(birth.number, {"commit": child.commit, "program": found.program})
         return child
 
-    def _new_program(self, source: Source, number: int, seed: int) -> tuple[Edit, Source, str] | None:
+    def _of_two(self, birth: Birth) -> _Found | None:
+        """Cross the two parents, where there are two whose changes go together to a new program."""
+        if birth.mate is None:
+            return None
+        mother, father = self.family[birth.parent], self.family[birth.mate]
+        source = cross(self._arena, self.family, mother, father)
+        program = self._new(source) if source else None
+        if source is None or program is None:
+            return None
+        names = [short_name(parent.name) for parent in (mother, father)]
+        edit = Edit(CROSSOVER, names[1], "")
+        words = f"cross {names[0]} with {names[1]}"
+        return _Found(source, program, [mother, father], edit, words)
+
+    def _of_one(self, birth: Birth) -> _Found | None:
         """Draw an operator, then one of its edits, until the child is a program not seen before."""
-        rng = random.Random(f"edit/{seed}/{number}")
+        parent = self.family[birth.parent]
+        source = source_of(self._arena, parent)
+        rng = random.Random(f"edit/{parent.seed}/{birth.number}")
         menu: dict[str, list[Edit]] = {}
         for edit in operators.proposals(source):
             if edit.operator in self._allowed:
@@ -80,16 +110,17 @@ class Nursery:
         for _ in range(ATTEMPTS if menu else 0):
             edit = rng.choice(menu[rng.choice(sorted(menu))])
             child = operators.apply(source, edit)
-            program = operators.canonical(child)
-            if program not in self._known and self._affordable(child):
-                return edit, child, program
+            if program := self._new(child):
+                return _Found(child, program, [parent], edit, operators.words(edit))
         return None
 
-    def _affordable(self, child: Source) -> bool:
-        """Whether the first rung pays for a single step; otherwise the child would train on more tokens."""
-        return experiment.parse(child.experiment).tokens_per_step <= self._first_rung
-
-
-def _texts(arena: Arena, candidate: Candidate) -> tuple[str, str]:
-    files = arena.files(candidate)
-    return files["model.py"], files["experiment.yaml"]
+    def _new(self, child: Source) -> str | None:
+        """Return the canonical form of a program not seen before, if the first rung pays for a step of it."""
+        program = operators.canonical(child)
+        if program in self._known:
+            return None
+        try:
+            step = experiment.parse(child.experiment).tokens_per_step
+        except UserError:  # two parents' numbers may not go together
+            return None
+        return program if step <= self._first_rung else None

@@ -37,6 +37,11 @@ class Training:
     lr_decay_iters: int | None = None  # where `cosine` arrives at min_lr; by default at the end
     eval_interval: int = 250  # updates from one evaluation, and checkpoint, to the next
     decay_fraction: float = 0.3  # the last part of the training, in which `wsd` decays
+    device: str = "auto"  # cpu, cuda, mps, or the best there is; trials of a search stay on the CPU
+    dtype: str = "float32"  # of matrix products in training; parameters and scores are float32 always
+    compile: bool = False  # by torch.compile: pays where a training takes much longer than a minute
+    gradient_checkpointing: bool = False  # keep the inputs of blocks alone and compute the rest twice
+    fsdp_above: int = 1_000_000_000  # parameters from which on several processes share out the model
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "gradient_accumulation_steps", "max_iters", "eval_interval"):
@@ -47,14 +52,14 @@ class Training:
         )
         for name in ("learning_rate", "muon_lr"):
             _require(getattr(self, name) > 0, f"training.{name} must be above 0")
-        for name in ("min_lr", "weight_decay", "grad_clip", "warmup_iters"):
+        for name in ("min_lr", "weight_decay", "grad_clip", "warmup_iters", "fsdp_above"):
             _require(getattr(self, name) >= 0, f"training.{name} must not be negative")
         for name in ("beta1", "beta2", "decay_fraction"):
             _require(0 <= getattr(self, name) < 1, f"training.{name} must lie in [0, 1)")
         for name, package in (("optimizer", "optimizers"), ("schedule", "schedules")):
-            known = module_names(f"foundry/training/{package}")
-            if getattr(self, name) not in known:
-                raise unknown(name, getattr(self, name), known)
+            _require_one_of(name, getattr(self, name), module_names(f"foundry/training/{package}"))
+        _require_one_of("device", self.device, ("auto", "cpu", "cuda", "mps"))
+        _require_one_of("dtype", self.dtype, ("float32", "bfloat16"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +191,7 @@ def _convert(value: object, hint: object, name: str) -> object:
             return number
     if hint is int and isinstance(value, int) and not isinstance(value, bool):
         return value
-    if hint is str and isinstance(value, str):
+    if hint in (str, bool) and isinstance(value, hint):
         return value
     if (
         typing.get_origin(hint) is tuple
@@ -196,8 +201,10 @@ def _convert(value: object, hint: object, name: str) -> object:
         return tuple(value)
     if typing.get_origin(hint) is Mapping and isinstance(value, dict):
         return value
-    wanted = {int: "a whole number", float: "a number", str: "text"}.get(hint, "a mapping")  # type: ignore[call-overload]
-    raise UserError(f"{name} must be {wanted}, not {value!r}")
+    if typing.get_origin(hint) is tuple:
+        raise UserError(f"{name} must be a list of texts, not {value!r}")
+    wanted = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    raise UserError(f"{name} must be {wanted.get(hint, 'a mapping')}, not {value!r}")  # type: ignore[call-overload]
 
 
 def _check_model_args(args: Mapping[str, object]) -> None:
@@ -219,3 +226,8 @@ def _check_model_args(args: Mapping[str, object]) -> None:
 def _require(condition: bool, sentence: str) -> None:
     if not condition:
         raise UserError(sentence)
+
+
+def _require_one_of(kind: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise unknown(kind, name, known)

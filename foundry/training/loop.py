@@ -11,14 +11,17 @@ from torch import nn
 from foundry.data.batches import Batches
 from foundry.keyed import seed_for
 from foundry.registry import load_part
+from foundry.training import device as devices
+from foundry.training import distributed
 from foundry.training.experiment import Experiment, Training
+from foundry.training.world import ALONE, World
 
 
 class DivergedError(ArithmeticError):
-    """The training loss was not finite."""
+    """The training loss was not finite, or is beyond hope."""
 
-    def __init__(self, step: int) -> None:
-        super().__init__(f"the loss was not finite at step {step}")
+    def __init__(self, step: int, what: str = "was not finite") -> None:
+        super().__init__(f"the loss {what} at step {step}")
         self.step = step
 
 
@@ -60,15 +63,20 @@ def updates(
     seed: int,
     steps: range,
     total: int,
+    world: World = ALONE,
 ) -> Iterator[float]:
-    """Do what `train` does one update at a time, yielding the training loss of each after it is done."""
+    """Do what `train` does one update at a time, yielding the training loss of each after it is done.
+
+    Several processes share the batch: each computes its part, all make the same update and yield the same
+    loss.
+    """
     training = experiment.training
     schedule = load_part("foundry/training/schedules", "schedule", training.schedule)
     parameters = [p for p in model.parameters() if p.requires_grad]
     for step in steps:
         model.train()
         _set_rate(optimizers, schedule.factor(step, total, training))
-        loss = _backward(model, batches, experiment, seed, step, total)
+        loss = _backward(model, batches, experiment, seed, step, total, world)
         if training.grad_clip:
             torch.nn.utils.clip_grad_norm_(parameters, training.grad_clip)
         for optimizer in optimizers:
@@ -84,11 +92,13 @@ def _set_rate(optimizers: Sequence[torch.optim.Optimizer], factor: float) -> Non
 
 
 def _backward(
-    model: nn.Module, batches: Batches, experiment: Experiment, seed: int, step: int, total: int
+    model: nn.Module, batches: Batches, experiment: Experiment, seed: int, step: int, total: int, world: World
 ) -> float:
     """Leave the gradients of one batch on the model; return its mean loss."""
     training = experiment.training
-    torch.default_generator.manual_seed(seed_for("step", seed, step))  # dropout
+    device = next(model.parameters()).device
+    place = (world.rank,) if world.rank else ()
+    devices.seed_generators(device, seed_for("step", seed, step, *place))  # dropout
     n = training.gradient_accumulation_steps
     inputs, targets = batches.draw(
         seed=seed,
@@ -97,11 +107,15 @@ def _backward(
         batch_size=n * training.batch_size,
         block_size=experiment.block_size,
     )
-    mean = 0.0
-    for x, y in zip(inputs.chunk(n), targets.chunk(n), strict=True):
-        loss = model(x, y)[1] / n
-        if not math.isfinite(value := loss.item()):
-            raise DivergedError(step)
+    pairs = list(zip(inputs.chunk(n), targets.chunk(n), strict=True))[world.rank :: world.size]
+    losses = []
+    for i, (x, y) in enumerate(pairs, start=1):
+        distributed.synchronise(world, model, now=i == len(pairs))
+        with devices.precision(device, training.dtype):
+            loss = model(x.to(device), y.to(device))[1] / len(pairs)
         loss.backward()
-        mean += value
+        losses.append(loss.detach())
+    mean = distributed.mean(world, sum(loss.item() for loss in losses))
+    if not math.isfinite(mean):
+        raise DivergedError(step)
     return mean

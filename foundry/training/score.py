@@ -12,9 +12,7 @@ from foundry.data.batches import Ids, windows
 
 
 @torch.no_grad()
-def cross_entropy(
-    model: nn.Module, tokens: Ids, *, block_size: int, tokens_per_batch: int = 2048
-) -> float:
+def cross_entropy(model: nn.Module, tokens: Ids, *, block_size: int, tokens_per_batch: int = 2048) -> float:
     """Return nats per token over all of `tokens` (n,), in windows of block_size.
 
     The model is asked for logits at every position by passing its own inputs as targets: it never holds the

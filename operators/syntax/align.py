@@ -15,13 +15,22 @@ _ALIKE, _ALIKE_NAMED = 0.6, 0.3  # least likeness of an item and what became of 
 _TOKENS = re.compile(r"\w+|\S")
 
 
+def code(node: cst.CSTNode) -> str:
+    """Return the code of a node, of an annotation too, which libcst writes only where it stands."""
+    return text(node.annotation) if isinstance(node, cst.Annotation) else text(node)
+
+
+def meaning(node: cst.CSTNode) -> str:
+    """Return a text that nodes share when comments and layout are all that differs."""
+    return _meaning(code(node))
+
+
 @lru_cache(maxsize=4096)
-def meaning(code: str) -> str:
-    """Return a text that pieces of code share when comments and layout are all that differs."""
+def _meaning(written: str) -> str:
     try:
-        return ast.dump(ast.parse(dedent(code).strip()))
+        return ast.dump(ast.parse(dedent(written).strip()))
     except SyntaxError:  # an argument, a parameter, an `else`
-        return " ".join(_TOKENS.findall(code.rstrip().rstrip(",")))
+        return " ".join(_TOKENS.findall(written.rstrip().rstrip(",")))
 
 
 def aligned(base: Sequence[cst.CSTNode], side: Sequence[cst.CSTNode]) -> dict[int, int]:
@@ -29,7 +38,7 @@ def aligned(base: Sequence[cst.CSTNode], side: Sequence[cst.CSTNode]) -> dict[in
 
     Equal items are matched first, then in between those that bear one name or look alike.
     """
-    before, after = ([meaning(text(item)) for item in items] for items in (base, side))
+    before, after = ([meaning(item) for item in items] for items in (base, side))
     found: dict[int, int] = {}
     for tag, i, i_end, j, j_end in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if tag == "equal":
@@ -58,7 +67,7 @@ def _likeness(old: cst.CSTNode, new: cst.CSTNode) -> float:
     name = label(old)
     if isinstance(old, (cst.ClassDef, cst.FunctionDef, cst.Param)) and name == label(new):
         return 2.0
-    before, after = _TOKENS.findall(text(old)), _TOKENS.findall(text(new))
+    before, after = _TOKENS.findall(code(old)), _TOKENS.findall(code(new))
     ratio = SequenceMatcher(None, before, after, autojunk=False).ratio()
     if type(old) is not type(new):
         return 0.1 if _contains(after, before) or _contains(before, after) else 0.0

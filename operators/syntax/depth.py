@@ -104,7 +104,8 @@ class _Longer:
 
 def _appended(items: Sequence[_Item], added: _Item) -> list[_Item]:
     """Append to what is separated by commas; the end stays as it was."""
-    found: list[_Item] = [*items, added]
+    found: list[_Item] = list(items)
+    found.append(added)
     if items:
         found[-2] = items[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
         found[-1] = added.with_changes(comma=items[-1].comma)

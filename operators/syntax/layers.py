@@ -112,6 +112,8 @@ def left_over(program: Program, statement: cst.CSTNode) -> list[cst.CSTNode] | N
     """
     owner, gone = program.class_of(statement), set(walk(statement))
     assert owner is not None, "a statement of forward stands in a class"
+    if _starves_a_parameter(program, statement, gone):
+        return None
     read = {dotted(node) for node in gone}
     places: dict[str, cst.CSTNode] = {
         f"self.{name}": line
@@ -129,6 +131,14 @@ def left_over(program: Program, statement: cst.CSTNode) -> list[cst.CSTNode] | N
         if not uses:
             found.append(places[path])
     return found
+
+
+def _starves_a_parameter(program: Program, statement: cst.CSTNode, gone: set[cst.CSTNode]) -> bool:
+    """Tell whether a statement alone reads something that `forward` is given beside its stream."""
+    function = program.function_of(statement)
+    given = function.params.params[2:] if function is not None else ()
+    reads = [set(program.reads(function, param.name.value)) for param in given if function is not None]
+    return any(read and read <= gone for read in reads)
 
 
 def _value(line: cst.CSTNode) -> cst.CSTNode | None:

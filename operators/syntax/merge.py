@@ -12,10 +12,10 @@ from typing import Any
 
 import libcst as cst
 
-from operators.syntax.align import aligned, label, meaning
+from operators.syntax.align import aligned, code, label, meaning
 from operators.syntax.commuting import commute
 from operators.syntax.conflict import ConflictError
-from operators.syntax.tree import text, walk
+from operators.syntax.tree import walk
 
 _LAYOUT = (
     "whitespace", "leading_lines", "trailing", "comma", "semicolon", "header", "footer", "indent",
@@ -44,16 +44,16 @@ def _merged(base: cst.CSTNode, ours: cst.CSTNode, theirs: cst.CSTNode, where: st
         raise _conflict(base, where)
     if type(base) is type(ours) is type(theirs):
         return _by_fields(base, ours, theirs, _below(base, where))
-    if meaning(text(base)) == meaning(text(theirs)):
+    if meaning(base) == meaning(theirs):
         return ours
-    if meaning(text(base)) == meaning(text(ours)):
+    if meaning(base) == meaning(ours):
         return theirs
     raise _conflict(base, where)
 
 
 def _same(one: object, other: object) -> bool:
     if isinstance(one, cst.CSTNode) and isinstance(other, cst.CSTNode):
-        return type(one) is type(other) and text(one) == text(other)
+        return type(one) is type(other) and code(one) == code(other)
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(_same, one, other))
     return one == other
@@ -65,8 +65,8 @@ def _below(node: cst.CSTNode, where: str) -> str:
 
 
 def _conflict(node: cst.CSTNode, where: str) -> ConflictError:
-    code = " ".join(text(node).split())
-    shown = code if len(code) <= 60 else f"{code[:59]}…"
+    written = " ".join(code(node).split())
+    shown = written if len(written) <= 60 else f"{written[:59]}…"
     return ConflictError(f"both change `{shown}` in {where or 'the module'}, in different ways")
 
 
@@ -90,14 +90,14 @@ def _replaced(outer: cst.CSTNode, place: cst.CSTNode, inner: cst.CSTNode) -> cst
 def _other_function(base: cst.Call, ours: cst.CSTNode, theirs: cst.CSTNode) -> bool:
     """Tell whether one side calls another function, with arguments that the other side changes."""
     calls = [side for side in (ours, theirs) if isinstance(side, cst.Call)]
-    renamed = [side for side in calls if meaning(text(side.func)) != meaning(text(base.func))]
+    renamed = [side for side in calls if meaning(side.func) != meaning(base.func)]
     return len(calls) == 2 and any(
         not _same(base.args, side.args) for side in calls if [side] != renamed and renamed
     )
 
 
 def _same_kind(node: cst.CSTNode, base: cst.CSTNode) -> bool:
-    return type(node) is type(base) and meaning(text(node)) == meaning(text(base))
+    return type(node) is type(base) and meaning(node) == meaning(base)
 
 
 def _closed(node: cst.CSTNode, place: cst.CSTNode) -> cst.CSTNode:
@@ -150,9 +150,9 @@ def _sequence(
             found.append(_merged(old, ours[mine[at]], theirs[others[at]], where))
         elif at in mine or at in others:
             left = ours[mine[at]] if at in mine else theirs[others[at]]
-            if meaning(text(left)) != meaning(text(old)):
+            if meaning(left) != meaning(old):
                 raise ConflictError(
-                    f"one deletes `{' '.join(text(old).split())[:60]}` in {where or 'the module'}, "
+                    f"one deletes `{' '.join(code(old).split())[:60]}` in {where or 'the module'}, "
                     "the other changes it"
                 )
     return found
@@ -180,8 +180,8 @@ def _both_new(
     ours: list[cst.CSTNode], theirs: list[cst.CSTNode], parent: cst.CSTNode, where: str
 ) -> list[cst.CSTNode]:
     """Put together what both insert at one place; what is the same comes once."""
-    mine = [meaning(text(item)) for item in ours]
-    rest = [item for item in theirs if meaning(text(item)) not in mine]
+    mine = [meaning(item) for item in ours]
+    rest = [item for item in theirs if meaning(item) not in mine]
     if not ours or not rest:
         return [*ours, *rest]
     if all(isinstance(item, _Statement) for item in (*ours, *rest)):

@@ -17,6 +17,7 @@ import operators
 from operators import Edit, Operator, Source
 
 OPERATORS = operators.load()
+SHARE = 8  # one pair in so many is checked on every change
 
 
 def pairs(source: Source, first: Operator, second: Operator, each: int | None) -> Iterator[tuple[Edit, Edit]]:
@@ -42,8 +43,9 @@ def check_pair(source: Source, one: Edit, other: Edit) -> None:
 
 @pytest.mark.parametrize("first", OPERATORS)
 def test_pairs_of_operators(first: str) -> None:
-    """One order on v1 and the other on v2; both orders on both models are among the slow tests."""
-    for second in OPERATORS:
+    """Every eighth pair, on one of the seed models; all of them are among the slow tests."""
+    names = list(OPERATORS)
+    for second in names[names.index(first) % SHARE :: SHARE]:
         if second != first:
             source = seed_source("v1" if first < second else "v2")
             for one, other in pairs(source, OPERATORS[first], OPERATORS[second], 1):
@@ -53,11 +55,12 @@ def test_pairs_of_operators(first: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("first", OPERATORS)
-def test_pairs_of_operators_at_every_site(seed: str, first: str) -> None:
+def test_all_pairs_of_operators(seed: str, first: str) -> None:
+    """Both orders, both seed models, two edits of each operator."""
     source = seed_source(seed)
     for second in OPERATORS:
         if second != first:
-            for one, other in pairs(source, OPERATORS[first], OPERATORS[second], None):
+            for one, other in pairs(source, OPERATORS[first], OPERATORS[second], 2):
                 check_pair(source, one, other)
 
 

@@ -42,7 +42,7 @@ def test_the_file_is_safetensors_from_its_first_byte_to_its_last(saved: Path) ->
     content = saved.read_bytes()
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])
-    assert header.pop("__metadata__") == {"step": "3"}
+    assert header.pop("__metadata__") == {"step": "3", "optimizers": "AdamW", "vocab_size": "13"}
     assert 8 + size + max(entry["data_offsets"][1] for entry in header.values()) == len(content)
     assert {entry["dtype"] for entry in header.values()} == {"F32"}
     assert "model.transformer.wte.weight" in header
@@ -134,3 +134,23 @@ def test_the_checkpoint_of_another_model_is_refused(saved: Path, other: dict[str
     with pytest.raises(ValueError, match=r"^checkpoint 3\.safetensors belongs to another model$"):
         checkpoint.load(saved, model, optimizers)
     assert not differing(before, parameters(model))
+
+
+def test_another_vocabulary_is_named(saved: Path) -> None:
+    model = small(vocab_size=11)
+    with pytest.raises(
+        ValueError, match=r"^checkpoint 3\.safetensors was trained with a vocabulary of 13, the data has 11$"
+    ):
+        checkpoint.load(saved, model, build_optimizers(model, recipe().training))
+
+
+def test_another_optimizer_is_named_and_a_model_needs_none(saved: Path) -> None:
+    model = small(seed=9)
+    before = parameters(model)
+    with pytest.raises(
+        ValueError, match=r"^checkpoint 3\.safetensors was trained by AdamW, not by Muon and AdamW$"
+    ):
+        checkpoint.load(saved, model, build_optimizers(model, recipe(optimizer="muon").training))
+    assert not differing(before, parameters(model))
+    assert checkpoint.load(saved, model, []) == 3
+    assert differing(before, parameters(model))

@@ -26,6 +26,7 @@ def test_nothing_given_means_nanogpts_cpu_recipe() -> None:
     assert (t.batch_size, t.gradient_accumulation_steps, t.max_iters, t.warmup_iters) == (12, 1, 2000, 100)
     assert (t.learning_rate, t.min_lr, t.weight_decay, t.beta1, t.beta2) == (1e-3, 1e-4, 0.1, 0.9, 0.99)
     assert (t.optimizer, t.schedule, t.grad_clip, t.lr_decay_iters) == ("adamw", "cosine", 1.0, None)
+    assert (t.device, t.dtype, t.compile, t.gradient_checkpointing) == ("auto", "float32", False, False)
     assert Experiment().data == Data(dataset="shakespeare_char", split="standard", vocabulary=None)
 
 
@@ -82,6 +83,11 @@ def test_shipped_experiments_are_valid(path: Path) -> None:
         ),
         ("data: {datset: x}", "unknown key 'data.datset': did you mean 'data.dataset'?"),
         ("7: 1", "unknown key '7': known: base_model, data, model_args, mutations, name, training"),
+        ("training: {device: gpu}", "unknown device 'gpu': did you mean 'cpu'?"),
+        ("training: {dtype: bf16}", "unknown dtype 'bf16': did you mean 'bfloat16'?"),
+        ("training: {compile: 1}", "training.compile must be true or false, not 1"),
+        ("training: {compile: 'no'}", "training.compile must be true or false, not 'no'"),
+        ("training: {fsdp_above: -1}", "training.fsdp_above must not be negative"),
         ("training: {optimizer: adam}", "unknown optimizer 'adam': did you mean 'adamw'?"),
         ("training: {schedule: cosin}", "unknown schedule 'cosin': did you mean 'cosine'?"),
         ("training: {schedule: _warmup}", "unknown schedule '_warmup': known: constant, cosine, linear, wsd"),

@@ -81,11 +81,11 @@ def test_dropout_is_off_and_the_mode_is_given_back() -> None:
 
 
 def test_low_precision_logits_are_summed_in_full() -> None:
-    class Half(nn.Module):
+    class Half(nn.Linear):
         def forward(self, idx: Tensor, targets: Tensor) -> tuple[Tensor, None]:
             return torch.zeros(*idx.shape, VOCABULARY, dtype=torch.bfloat16), None
 
-    assert cross_entropy(Half(), random_tokens(), block_size=8) == pytest.approx(
+    assert cross_entropy(Half(1, 1), random_tokens(), block_size=8) == pytest.approx(
         math.log(VOCABULARY), abs=1e-6
     )
 
@@ -94,12 +94,12 @@ def test_low_precision_logits_are_summed_in_full() -> None:
     "shape", [(VOCABULARY,), (1, VOCABULARY), (8, 4, VOCABULARY), (4, 8), (4, 8, 1, VOCABULARY)]
 )
 def test_logits_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
-    class Wrong(nn.Module):
+    class Wrong(nn.Linear):
         def forward(self, idx: Tensor, targets: Tensor) -> tuple[Tensor, None]:
             return torch.zeros(shape), None
 
     with pytest.raises(ValueError, match=r"^logits of shape .* for inputs of \(4, 8\)$"):
-        cross_entropy(Wrong(), random_tokens(33), block_size=8)
+        cross_entropy(Wrong(1, 1), random_tokens(33), block_size=8)
 
 
 def test_bits_per_byte_by_hand() -> None:

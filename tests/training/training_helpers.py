@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import socket
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from foundry.data.batches import draw
 from foundry.seed import read_model
 from foundry.source import build_model, load_module
-from foundry.training import experiment, init
+from foundry.training import distributed, experiment, init
+from foundry.training.world import World
 
 torch.set_num_threads(1)
 
@@ -74,3 +80,28 @@ def parameters(model: nn.Module) -> dict[str, Tensor]:
 def differing(one: dict[str, Tensor], other: dict[str, Tensor]) -> list[str]:
     """Name the tensors that are not equal bit for bit, of those that both have."""
     return [name for name in one if name in other and not torch.equal(one[name], other[name])]
+
+
+def together(work: Callable[..., None], *args: object, size: int = 2) -> None:
+    """Call `work(world, *args)` in forked processes of one world, each on one thread; all must succeed."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("fork")
+    processes = [
+        context.Process(target=_member, args=(work, World(rank, size, rank, size), port, args))
+        for rank in range(size)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * size
+
+
+def _member(work: Callable[..., None], world: World, port: int, args: tuple[object, ...]) -> None:
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    os.environ |= {"RANK": str(world.rank), "WORLD_SIZE": str(world.size)}
+    torch.set_num_threads(1)
+    with distributed.joined(world, torch.device("cpu")):
+        work(world, *args)

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from foundry.training.distributed import shared_like, whole
+
 _A, _B, _C = 3.4445, -4.7750, 2.0315  # quintic that lifts small singular values fast (Jordan et al., 2024)
 
 
@@ -35,15 +37,33 @@ class Muon(torch.optim.Optimizer):
         if not state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
         buffer = state["momentum_buffer"].lerp_(parameter.grad, 1 - momentum)
-        update = orthogonalised(parameter.grad.lerp(buffer, momentum))  # Nesterov
+        update = orthogonalised(whole(parameter.grad.lerp(buffer, momentum)))  # Nesterov
+        update = shared_like(update, parameter)
         parameter.add_(update, alpha=-lr * max(1.0, parameter.size(0) / parameter.size(1)) ** 0.5)
 
 
 def orthogonalised(matrix: Tensor, steps: int = 5) -> Tensor:
-    """Bring all singular values of a matrix (m, n) near 1 by Newton-Schulz iterations."""
+    """Bring all singular values of a matrix (m, n) near 1 by Newton-Schulz iterations.
+
+    An iteration multiplies x by the polynomial q of its Gram matrix g, which becomes q g q. So the product of
+    all the q can be formed in the smaller dimension first, and x, four times as long in a feed-forward, is
+    touched twice instead of ten times.
+    """
     x = matrix.mT if matrix.size(0) > matrix.size(1) else matrix
     x = x / x.norm().clamp(min=1e-7)
-    for _ in range(steps):
-        gram = x @ x.mT  # (min(m, n), min(m, n))
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=_B, alpha=_C), x, beta=_A)
+    gram = x @ x.mT  # (min(m, n), min(m, n))
+    product = _polynomial(gram)
+    factor = product
+    for _ in range(steps - 1):
+        gram = factor @ (factor @ gram)
+        factor = _polynomial(gram)
+        product = factor @ product
+    x = product @ x
     return x.mT if matrix.size(0) > matrix.size(1) else x
+
+
+def _polynomial(gram: Tensor) -> Tensor:
+    """Return a I + b g + c g g."""
+    result = torch.addmm(gram, gram, gram, beta=_B, alpha=_C)
+    result.diagonal().add_(_A)
+    return result

@@ -11,6 +11,7 @@ from torch import nn
 from foundry.training.experiment import Training
 from foundry.training.optimizers import adamw
 from foundry.training.optimizers._orthogonal import Muon
+from foundry.training.vocabulary import vocab_size
 
 
 def build(model: nn.Module, training: Training) -> list[torch.optim.Optimizer]:
@@ -27,9 +28,7 @@ def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
     """List the trainable matrices that neither embed tokens or positions nor predict tokens."""
     embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding)]
     outside = {id(p) for m in embeddings for p in m.parameters()}
-    vocab_size = getattr(getattr(model, "config", None), "vocab_size", None)
-    if vocab_size is None and embeddings:  # a model that does not keep its config: tokens are embedded first
-        vocab_size = embeddings[0].num_embeddings
-    heads = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == vocab_size]
+    size = vocab_size(model)
+    heads = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == size]
     outside |= {id(heads[-1].weight)} if heads else set()  # the head comes last, whatever else is as wide
     return [p for p in model.parameters() if p.requires_grad and p.dim() == 2 and id(p) not in outside]
