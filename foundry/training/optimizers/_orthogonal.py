@@ -64,6 +64,6 @@ def orthogonalised(matrix: Tensor, steps: int = 5) -> Tensor:
 
 def _polynomial(gram: Tensor) -> Tensor:
     """Return a I + b g + c g g."""
-    result = torch.addmm(gram, gram, gram, beta=_B, alpha=_C)
+    result: Tensor = torch.addmm(gram, gram, gram, beta=_B, alpha=_C)
     result.diagonal().add_(_A)
     return result
