@@ -58,8 +58,8 @@ def orthogonalised(matrix: Tensor, steps: int = 5) -> Tensor:
         gram = factor @ (factor @ gram)
         factor = _polynomial(gram)
         product = factor @ product
-    x = product @ x
-    return x.mT if matrix.size(0) > matrix.size(1) else x
+    result: Tensor = product @ x
+    return result.mT if matrix.size(0) > matrix.size(1) else result
 
 
 def _polynomial(gram: Tensor) -> Tensor:

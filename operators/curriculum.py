@@ -1,0 +1,40 @@
+"""Put the training text in an order: easy first, common words first, or short blocks first.
+
+Bengio et al., "Curriculum Learning" (2009); Platanios et al., "Competence-based Curriculum Learning" (2019).
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+from operators.operator import MODEL_UNTOUCHED, Example, ExperimentOperator, Offer
+from operators.source import Edit
+from operators.syntax.experiment import Experiment
+
+_CURRICULUM = "data.curriculum"
+_KINDS = ("none", "length", "difficulty", "block_ramp")
+
+
+class Curriculum(ExperimentOperator):
+    name = "curriculum"
+    summary = "Order the training text by length or difficulty, or begin with short blocks."
+    preserves = MODEL_UNTOUCHED
+    examples = (
+        Example(
+            "data:\n  dataset: x\n  curriculum: none\n",
+            "data:\n  dataset: x\n  curriculum: block_ramp\n",
+            "block_ramp",
+        ),
+        Example("data:\n  dataset: x\n"),
+    )
+
+    def words(self, edit: Edit) -> str:
+        return f"curriculum → {edit.variant}"
+
+    def find(self, experiment: Experiment) -> Iterator[Offer]:
+        current = experiment.get(_CURRICULUM)
+        for kind in _KINDS if current in _KINDS else ():
+            if kind != current:
+                yield Offer(kind, _CURRICULUM, partial(experiment.with_values, {_CURRICULUM: kind}))
+
+
+OPERATOR = Curriculum()
