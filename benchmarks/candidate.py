@@ -21,6 +21,7 @@ import yaml
 
 import operators
 from foundry import gates
+from foundry.cli.nursery import draw
 from genome import Arena
 from operators import Source
 
@@ -49,8 +50,8 @@ def main() -> None:
         gate(source)  # what torch does once in a process, the trial server has done before it forks
         for number in range(1, CANDIDATES + 1):
             source, parent = family[(number - 1) // CHILDREN]
-            propose, edits = timed(lambda source=source: operators.proposals(source))
-            edit = rng.choice(edits)
+            names = sorted(operators.load())
+            propose, edit = timed(lambda source=source, names=names: draw(source, names, {}, rng))
             apply, child = timed(lambda source=source, edit=edit: operators.apply(source, edit))
             commit, candidate = timed(
                 lambda child=child, edit=edit, number=number, parent=parent: arena.commit(

@@ -3,8 +3,8 @@
     python benchmarks/nanogpt.py --nanogpt ~/nanoGPT --text ~/nanoGPT/data/shakespeare_char/input.txt
 
 Takes a checkout of nanoGPT and its text. The two train in turns, one thread each, the same tokens; the last
-lines compare them. `--recipe wide` is 6 layers of 384, block 256, batch 16; `--experiment modern` sets
-another experiment against nanoGPT's CPU recipe: what matters then is the time to its loss.
+lines compare them. `--recipe wide` is 6 layers of 384, block 256, batch 16; `--experiments baseline fast`
+sets others beside nanoGPT's CPU recipe, each of its own length: what matters then is the time to its loss.
 """
 
 from __future__ import annotations
@@ -55,15 +55,21 @@ def main() -> None:
     parser.add_argument("--nanogpt", required=True, type=Path, help="a checkout of nanoGPT")
     parser.add_argument("--text", required=True, type=Path, help="its text")
     parser.add_argument("--recipe", choices=RECIPES, default="cpu")
-    parser.add_argument("--experiment", default="baseline", help="of experiments/; its own size and schedule")
+    parser.add_argument(
+        "--experiments",
+        nargs="+",
+        default=["baseline"],
+        help="of experiments/, each of its own size and length",
+    )
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
-    rows: dict[str, list[Measured]] = {"nanoGPT": [], options.experiment: []}
+    rows: dict[str, list[Measured]] = {name: [] for name in ("nanoGPT", *options.experiments)}
     with tempfile.TemporaryDirectory() as folder:
         data = prepare(options.nanogpt, options.text, Path(folder))
         for seed in range(options.seeds):
             rows["nanoGPT"].append(theirs(options, data, Path(folder), seed))
-            rows[options.experiment].append(ours(options, Path(folder), seed))
+            for name in options.experiments:
+                rows[name].append(ours(options, name, Path(folder), seed))
             for name, measured in rows.items():
                 print(f"seed {seed}  {name:<10} {measured[-1]}", flush=True)
     report(rows)
@@ -139,11 +145,11 @@ def loss_of(model: torch.nn.Module, data: dataset.Dataset, block_size: int) -> f
     return score.cross_entropy(model, tokens, block_size=block_size)
 
 
-def ours(options: argparse.Namespace, folder: Path, seed: int) -> Measured:
+def ours(options: argparse.Namespace, name: str, folder: Path, seed: int) -> Measured:
     """Run `foundry train` on the same text."""
-    out = folder / f"ours-{seed}"
+    out = folder / f"{name}-{seed}"
     settings = [f"data.dataset={options.text.resolve()}", "data.split=nanogpt"]
-    if options.experiment == "baseline":
+    if name == "baseline":
         recipe = RECIPES[options.recipe]
         steps = recipe["max_iters"]
         settings += [f"model_args.{name}={recipe[name]}" for name in MODEL]
@@ -152,7 +158,7 @@ def ours(options: argparse.Namespace, folder: Path, seed: int) -> Measured:
         settings += [f"training.warmup_iters={min(100, steps // 2)}"]
     else:
         settings += ["training.eval_interval=1000000"]
-    experiment = ROOT / "experiments" / f"{options.experiment}.yaml"
+    experiment = ROOT / "experiments" / f"{name}.yaml"
     command = [sys.executable, "-m", "foundry.train", str(experiment), *settings]
     _, wall, memory = timed([*command, "--threads", "1", "--seed", str(seed), "--out", str(out)], ROOT)
     line = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
@@ -194,10 +200,12 @@ def report(rows: dict[str, list[Measured]]) -> None:
             f"training {median(measured, 'train_seconds'):.1f} s   "
             f"whole {median(measured, 'wall_seconds'):.1f} s   {median(measured, 'memory'):.0f} MiB"
         )
-    a, b = rows.values()
-    for field in ("tokens_per_second", "train_seconds", "wall_seconds", "memory"):
-        ratios = [getattr(y, field) / getattr(x, field) for x, y in zip(a, b, strict=True)]
-        print(f"{field}: {statistics.median(ratios):.2f} of nanoGPT's")
+    first, *others = rows
+    for name in others:
+        for field in ("tokens_per_second", "train_seconds", "wall_seconds", "memory"):
+            pairs = zip(rows[first], rows[name], strict=True)
+            ratio = statistics.median(getattr(y, field) / getattr(x, field) for x, y in pairs)
+            print(f"{name:<10} {field}: {ratio:.2f} of {first}'s")
 
 
 def median(measured: list[Measured], field: str) -> float:

@@ -103,12 +103,11 @@ class Nursery:
         parent = self.family[birth.parent]
         source = source_of(self._arena, parent)
         rng = random.Random(f"edit/{parent.seed}/{birth.number}")
-        menu: dict[str, list[Edit]] = {}
-        for edit in operators.proposals(source):
-            if edit.operator in self._allowed:
-                menu.setdefault(edit.operator, []).append(edit)
-        for _ in range(ATTEMPTS if menu else 0):
-            edit = rng.choice(menu[rng.choice(sorted(menu))])
+        names, menu = sorted(self._allowed), dict[str, list[Edit]]()
+        for _ in range(ATTEMPTS):
+            edit = draw(source, names, menu, rng)
+            if edit is None:
+                return None
             child = operators.apply(source, edit)
             if program := self._new(child):
                 return _Found(child, program, [parent], edit, operators.words(edit))
@@ -124,3 +123,18 @@ class Nursery:
         except UserError:  # two parents' numbers may not go together
             return None
         return program if step <= self._first_rung else None
+
+
+def draw(source: Source, names: list[str], menu: dict[str, list[Edit]], rng: random.Random) -> Edit | None:
+    """Draw an operator of those that find something, then one of its edits.
+
+    Only those drawn are asked what they find; `menu` remembers it, and `names` loses who finds nothing.
+    """
+    while names:
+        name = rng.choice(names)
+        if name not in menu:
+            menu[name] = operators.lookup(name).sites(source)
+        if menu[name]:
+            return rng.choice(menu[name])
+        names.remove(name)
+    return None
