@@ -52,9 +52,15 @@ class Operator(ABC):
     name: ClassVar[str]
     family: ClassVar[Family]
     summary: ClassVar[str]
-    preserves: ClassVar[frozenset[Invariant]]
+    preserves: ClassVar[frozenset[Invariant]]  # by every variant
+    preserving: ClassVar[frozenset[str]] = frozenset()  # variants that preserve function_at_init besides
     examples: ClassVar[tuple[Example, ...]]
     aliases: ClassVar[Mapping[str, str]] = {}  # other names of variants, for people
+
+    def keeps(self, edit: Edit) -> frozenset[Invariant]:
+        """Return what one edit preserves."""
+        also: frozenset[Invariant] = frozenset({"function_at_init"})
+        return self.preserves | also if edit.variant in self.preserving else self.preserves
 
     @abstractmethod
     def words(self, edit: Edit) -> str:

@@ -46,7 +46,8 @@ def _table(operators: Sequence[Operator]) -> str:
 
 def _section(operator: Operator) -> str:
     kept = ", ".join(sorted(operator.preserves)).replace("_", " ")
-    parts = [f"### {operator.name}\n", f"{operator.summary} Preserves: {kept}.\n"]
+    also = "".join(f" `{name}` also preserves function at init." for name in sorted(operator.preserving))
+    parts = [f"### {operator.name}\n", f"{operator.summary} Preserves: {kept}.{also}\n"]
     parts += [_example(operator, example) for example in operator.examples]
     return "\n".join(parts)
 

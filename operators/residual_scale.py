@@ -39,6 +39,7 @@ class ResidualScale(ModelOperator):
     family = "knowledge"
     summary = "Scale each sublayer's output: `scalar` from 1 (same function), `layerscale` from 0.1."
     preserves = frozenset({"shapes"})
+    preserving = frozenset({"scalar"})
     examples = (
         Example(
             """\

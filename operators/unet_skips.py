@@ -25,6 +25,7 @@ class UnetSkips(ModelOperator):
     family = "knowledge"
     summary = "Add outputs of early layers to late ones, by learned weights from 0 (same function) or 1."
     preserves = frozenset({"shapes"})
+    preserving = frozenset({"zero"})
     examples = (
         Example(
             """\

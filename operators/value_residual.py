@@ -26,6 +26,7 @@ class ValueResidual(ModelOperator):
     family = "knowledge"
     summary = "Mix each layer's values with the first layer's; `learned` starts as the same function."
     preserves = frozenset({"shapes"})
+    preserving = frozenset({"learned"})
     examples = (
         Example(
             """\

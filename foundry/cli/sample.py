@@ -209,7 +209,7 @@ def _report(name: str) -> Report:
     """Keep a line about the training on the terminal; write one at its start where there is none."""
 
     def report(done: int, total: int) -> None:
-        line = f"training {name} as its trial did, its weights were not kept"
+        line = f"training {name} as its trial did, for its weights were not kept"
         if sys.stderr.isatty():
             print(f"\r{line}: {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
         elif done == 1:
