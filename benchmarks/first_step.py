@@ -1,6 +1,6 @@
 """Seconds from an experiment's file to its first update done, in a process that has torch imported.
 
-    python benchmarks/first_step.py
+python benchmarks/first_step.py
 """
 
 from __future__ import annotations
