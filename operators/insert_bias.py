@@ -9,9 +9,9 @@ from operators.operator import Example, ModelOperator, Offer, place, sentence
 from operators.source import Edit
 from operators.syntax.experiment import Experiment
 from operators.syntax.layers import Layer, layers
-from operators.syntax.patch import Patch
+from operators.syntax.learned import joined
 from operators.syntax.program import Program
-from operators.syntax.tensors import Tensor, is_head, tensors, wrapped
+from operators.syntax.tensors import Tensor, is_head, tensors
 from operators.syntax.tree import argument, leaf, text
 
 _BEFORE = """\
@@ -52,7 +52,11 @@ class InsertBias(ModelOperator):
         for tensor in _outputs(program):
             name = tensor.attribute("bias")
             if name is not None and not _has_bias(program, experiment, tensor.layer):
-                yield Offer("per-channel", tensor.site, partial(_biased, program, tensor, name))
+                yield Offer(
+                    "per-channel",
+                    tensor.site,
+                    partial(joined, program, tensor, name, start="zeros", operation="+"),
+                )
 
 
 def _outputs(program: Program) -> Iterator[Tensor]:
@@ -80,22 +84,6 @@ def _has_bias(program: Program, experiment: Experiment, layer: Layer) -> bool:
     chosen = experiment.get(f"model_args.{field}")
     default = defaults.get(field)
     return (chosen or (text(default) if default is not None else "")).lower() != "false"
-
-
-def _biased(program: Program, tensor: Tensor, name: str) -> str:
-    patch = Patch(program)
-    assert tensor.owner.init is not None, "a layer is made in an __init__"
-    zeros = f"{patch.spell('torch.zeros')}({tensor.width})"
-    patch.at_end(tensor.owner.init, f"self.{name} = {patch.spell('torch.nn.Parameter')}({zeros})")
-    for node in tensor.nodes:
-        patch.change(node, partial(_sum, program, patch, node, name))
-    return patch.code()
-
-
-def _sum(
-    program: Program, patch: Patch, node: cst.BaseExpression, name: str, updated: cst.BaseExpression
-) -> cst.BaseExpression:
-    return wrapped(program, node, patch.expression(f"{{x}} + self.{name}", x=updated))
 
 
 OPERATOR = InsertBias()

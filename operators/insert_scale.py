@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 from functools import partial
 
-import libcst as cst
-
 from operators.operator import Example, ModelOperator, Offer, place, sentence
 from operators.source import Edit
 from operators.syntax.experiment import Experiment
-from operators.syntax.patch import Patch
+from operators.syntax.learned import joined
 from operators.syntax.program import Program
-from operators.syntax.tensors import Tensor, ends_sublayer, tensors, wrapped
+from operators.syntax.tensors import ends_sublayer, tensors
 
 _BEFORE = """\
 import torch
@@ -59,23 +57,11 @@ class Head(nn.Module):
             branch = tensor.out and ends_sublayer(program, tensor.layer)  # belongs to residual_scale
             name = tensor.attribute("scale")
             if not branch and name is not None:
-                yield Offer("per-channel", tensor.site, partial(_scaled, program, tensor, name))
-
-
-def _scaled(program: Program, tensor: Tensor, name: str) -> str:
-    patch = Patch(program)
-    assert tensor.owner.init is not None, "a layer is made in an __init__"
-    ones = f"{patch.spell('torch.ones')}({tensor.width})"
-    patch.at_end(tensor.owner.init, f"self.{name} = {patch.spell('torch.nn.Parameter')}({ones})")
-    for node in tensor.nodes:
-        patch.change(node, partial(_product, program, patch, node, name))
-    return patch.code()
-
-
-def _product(
-    program: Program, patch: Patch, node: cst.BaseExpression, name: str, updated: cst.BaseExpression
-) -> cst.BaseExpression:
-    return wrapped(program, node, patch.expression(f"{{x}} * self.{name}", x=updated))
+                yield Offer(
+                    "per-channel",
+                    tensor.site,
+                    partial(joined, program, tensor, name, start="ones", operation="*"),
+                )
 
 
 OPERATOR = InsertScale()
