@@ -8,9 +8,10 @@ import libcst as cst
 
 from operators.operator import Example, ModelOperator, Offer, place, sentence
 from operators.source import Edit
+from operators.syntax.encoder import encoder_layers, given
 from operators.syntax.experiment import Experiment
 from operators.syntax.experts import expert_classes
-from operators.syntax.feedforward import feed_forwards, is_linear
+from operators.syntax.feedforward import feed_forwards, is_linear, linear_sizes
 from operators.syntax.patch import Patch
 from operators.syntax.program import Program
 from operators.syntax.sequential import UNITS
@@ -111,7 +112,7 @@ class MLP(nn.Module):
 def _of_products(program: Program) -> Iterator[Offer]:
     """Offer other ratios where a linear layer puts out, and another takes in, a number times a width."""
     experts = expert_classes(program)
-    for hidden in _hidden_widths(program):
+    for hidden in (*_hidden_widths(program), *_of_encoder_layers(program), *_of_callers(program)):
         site = f"{program.owner(hidden.nodes[0])}:{_kind(program, experts, hidden)}{hidden.ratio}"
         for ratio in _RATIOS:
             plan = rewidened(program, hidden, ratio) if ratio != hidden.ratio else None
@@ -126,8 +127,7 @@ def _hidden_widths(program: Program) -> Iterator[Width]:
         scope = scope_of(program, call)
         if scope is None or not (is_linear(call) or leaf(call.func) in UNITS):
             continue
-        for side, keywords in enumerate((("in_features", "nf"), ("out_features", "nx"))):
-            arg = argument(call, side, *keywords)
+        for side, arg in enumerate(linear_sizes(call)):
             value = value_of(program, arg.value) if arg is not None else None
             if arg is not None and value is not None and value[1] and 1 < value[0] <= 16:
                 sides.setdefault((scope, *value), {})[side] = arg.value
@@ -137,6 +137,29 @@ def _hidden_widths(program: Program) -> Iterator[Width]:
         hidden = read_width(program, found[0]) if len(found) == 2 and (scope, base) in whole else None
         if hidden is not None:
             yield hidden
+
+
+def _of_encoder_layers(program: Program) -> Iterator[Width]:
+    """Yield the hidden widths that torch's own layers are given as a number times the model's."""
+    for call in encoder_layers(program):
+        model, hidden = given(call, "d_model"), given(call, "dim_feedforward")
+        base = value_of(program, model.value) if model is not None else None
+        width = read_width(program, hidden.value) if hidden is not None else None
+        if base is not None and base[0] == 1 and width is not None and width.base == base[1]:
+            yield width
+
+
+def _of_callers(program: Program) -> Iterator[Width]:
+    """Yield the hidden widths that whoever makes a feed-forward layer gives it as an argument."""
+    for layer in feed_forwards(program):
+        taken, name = layer.owner.parameters(), layer.hidden.base
+        calls = [call for call in program.all(cst.Call) if leaf(call.func) == layer.owner.name]
+        if layer.hidden.ratio != 1 or name not in taken or len(calls) != 1:
+            continue
+        arg = argument(calls[0], taken.index(name), name)
+        width = read_width(program, arg.value) if arg is not None else None
+        if width is not None and 1 < width.ratio <= 16:
+            yield width
 
 
 def _kind(program: Program, experts: set[str], hidden: Width) -> str:

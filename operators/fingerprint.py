@@ -45,5 +45,5 @@ def _experiment(text: str) -> str:
         settings.pop("name", None)
     try:
         return json.dumps(settings, sort_keys=True, default=str)
-    except TypeError:  # keys of several types cannot be sorted
+    except (TypeError, ValueError):  # keys of several types cannot be sorted, nor what holds itself written
         return repr(settings)

@@ -13,7 +13,7 @@ from operators.operator import Example, ModelOperator, Offer, place, sentence
 from operators.source import Edit
 from operators.syntax.attention import Attention, attentions, bound_names, head_dim, mentions
 from operators.syntax.experiment import Experiment
-from operators.syntax.norms import norms
+from operators.syntax.norms import norms, takes_settings
 from operators.syntax.patch import Patch
 from operators.syntax.program import Class, Program
 from operators.syntax.tree import names, walk
@@ -114,7 +114,8 @@ def _learned(program: Program, attention: Attention, owner: Class) -> str:
     patch = Patch(program)
     assert owner.init is not None, "a class of known head width has an __init__"
     mine = [norm for norm in norms(program) if norm.kind == "rmsnorm" and norm.owner is not None]
-    made = [f"{norm.spelled}({{}})" for norm in mine if len(_required(norm.owner)) <= 1]
+    sized = [norm for norm in mine if norm.owner is not None and not takes_settings(norm.owner)]
+    made = [f"{norm.spelled}({{}})" for norm in sized if len(_required(norm.owner)) <= 1]
     layer = (made or [patch.spell("torch.nn.RMSNorm") + "({}, eps=1e-5)"])[0].format(head_dim(owner))
     patch.at_end(owner.init, f"self.q_norm = {layer}", f"self.k_norm = {layer}")
     q, k = attention.query, attention.key

@@ -16,6 +16,7 @@ from operators.syntax.patch import Patch
 from operators.syntax.program import Class, Program
 from operators.syntax.tree import assigned, leaf, names, self_attribute, walk
 
+_LINEAR = "torch.nn.functional.linear"
 _CAPS = ("15", "30")
 _VOCABULARY = {"vocab_size", "n_vocab", "vocab", "padded_vocab_size", "vocabulary_size"}
 
@@ -83,10 +84,16 @@ class GPT(nn.Module):
     def find(self, program: Program, experiment: Experiment) -> Iterator[Offer]:
         for owner in program.classes.values():
             head, calls = _head(owner)
-            if head is None or not calls or {"tanh", "softcap"} & names(owner.node):
+            product = _product(program, owner) if head is None else None
+            if {"tanh", "softcap"} & names(owner.node):
                 continue
             for cap in _CAPS:
-                yield Offer(cap, f"{owner.name}.forward", partial(_capped, program, head, calls, cap))
+                if head is not None and calls:
+                    yield Offer(cap, f"{owner.name}.forward", partial(_capped, program, head, calls, cap))
+                elif product is not None and owner.init is not None:
+                    last = owner.init.body.body[-1]
+                    rewrite = partial(_capped_below, program, last, product, cap)
+                    yield Offer(cap, f"{owner.name}.forward", rewrite)
 
 
 def _head(owner: Class) -> tuple[cst.SimpleStatementLine | None, list[cst.Call]]:
@@ -99,6 +106,24 @@ def _head(owner: Class) -> tuple[cst.SimpleStatementLine | None, list[cst.Call]]
             calls = [node for node in walk(forward) if isinstance(node, cst.Call)]
             return line, [call for call in calls if self_attribute(call.func) == name]
     return None, []
+
+
+def _product(program: Program, owner: Class) -> cst.CSTNode | None:
+    """Return the line `logits = x @ …` of a model that predicts tokens without a layer for it."""
+    for line in walk(owner.methods["forward"]) if "forward" in owner.methods else ():
+        pair = assigned(line)
+        if pair is not None and m.matches(pair[0], m.Name("logits")):
+            linear = isinstance(pair[1], cst.Call) and program.qualified(pair[1].func) == _LINEAR
+            if linear or m.matches(pair[1], m.BinaryOperation(operator=m.MatrixMultiply())):
+                return line
+    return None
+
+
+def _capped_below(program: Program, last: cst.CSTNode, product: cst.CSTNode, cap: str) -> str:
+    patch = Patch(program)
+    patch.after(last, f"self.softcap = {cap}.0")
+    patch.after(product, f"logits = self.softcap * {patch.spell('torch.tanh')}(logits / self.softcap)")
+    return patch.code()
 
 
 def _capped(program: Program, head: cst.SimpleStatementLine, calls: list[cst.Call], cap: str) -> str:

@@ -13,6 +13,7 @@ import libcst.matchers as m
 
 from operators.operator import Example, ModelOperator, Offer, place, sentence
 from operators.source import Edit
+from operators.syntax.criterion import spelled_as_function
 from operators.syntax.experiment import Experiment
 from operators.syntax.patch import Patch
 from operators.syntax.program import Program
@@ -83,6 +84,7 @@ class Regressor:
         return sentence(f"loss {place(edit.site)[1]} → {edit.variant}")
 
     def find(self, program: Program, experiment: Experiment) -> Iterator[Offer]:
+        program = spelled_as_function(program)
         calls = [call for call in program.all(cst.Call) if _is_cross_entropy(program, call)]
         alone = len(calls) == 1 and program.class_of(calls[0]) is not None
         loss = _read(program, calls[0]) if alone else None

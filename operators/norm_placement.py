@@ -12,6 +12,7 @@ import libcst as cst
 
 from operators.operator import Example, ModelOperator, Offer, place, sentence
 from operators.source import Edit
+from operators.syntax.encoder import encoder_layers, give, given
 from operators.syntax.experiment import Experiment
 from operators.syntax.patch import Patch
 from operators.syntax.program import Class, Program
@@ -19,6 +20,7 @@ from operators.syntax.sublayers import Sublayer, sublayers
 from operators.syntax.tree import assigned, leaf, names, self_attribute, text, walk
 
 _PLACEMENTS = ("pre", "post", "sandwich")
+_OF_ENCODER = {"True": ("pre", "post", "False"), "False": ("post", "pre", "True")}  # torch's norm_first
 
 
 class NormPlacement(ModelOperator):
@@ -111,6 +113,14 @@ class Embedding(nn.Module):
             for variant in _PLACEMENTS if old is not None else ():
                 if variant != old and _fits(layers, variant):
                     yield Offer(variant, f"{owner.name}:{old}", partial(_moved, program, layers, variant))
+        for call in encoder_layers(program):
+            first = given(call, "norm_first")
+            said = text(first.value) if first is not None else "False"
+            if said in _OF_ENCODER:
+                old, variant, code = _OF_ENCODER[said]
+                patch = Patch(program)
+                give(patch, call, "norm_first", code)
+                yield Offer(variant, f"{program.owner(call)}:{old}", patch.code)
 
 
 def _fits(layers: list[Sublayer], variant: str) -> bool:
@@ -141,11 +151,13 @@ def _moved(program: Program, layers: list[Sublayer], variant: str) -> str:
         if old == "post":
             _before_the_branch(program, patch, layer)
         if old == "sandwich":
-            _without_second(program, patch, layer)
+            _without_second(patch, layer)
         if variant == "post":
             _behind_the_sum(patch, layer)
         if variant == "sandwich":
             _add_second(patch, layer)
+    for line in _idle(program, [layer for layer in layers if variant != layer.placement == "sandwich"]):
+        patch.remove(line)
     return patch.code()
 
 
@@ -203,14 +215,23 @@ def _add_second(patch: Patch, layer: Sublayer) -> None:
     patch.change(layer.branch, lambda updated: _on(patch, layer.norm, updated, func))
 
 
-def _without_second(program: Program, patch: Patch, layer: Sublayer) -> None:
+def _without_second(patch: Patch, layer: Sublayer) -> None:
     assert layer.outer is not None, "a sandwich has two norms"
     patch.change(layer.outer, lambda updated: updated.args[0].value)
-    name = self_attribute(layer.outer.func)
-    uses = [node for node in walk(layer.owner.node) if leaf(node) == name and isinstance(node, cst.Attribute)]
-    made = _lines(layer.owner, layer.outer)
-    if name is not None and len(made) == 1 and len(uses) == 2:
-        patch.remove(made[0])
+
+
+def _idle(program: Program, layers: list[Sublayer]) -> list[cst.SimpleStatementLine]:
+    """Return the lines that make the second norms of these sublayers, where nothing else runs them."""
+    gone = [layer.outer.func for layer in layers if layer.outer is not None]
+    found: dict[str, cst.SimpleStatementLine] = {}
+    for layer in layers:
+        name = self_attribute(layer.outer.func) if layer.outer is not None else None
+        made = _lines(layer.owner, layer.outer) if layer.outer is not None else []
+        attributes = [node for node in walk(layer.owner.node) if isinstance(node, cst.Attribute)]
+        left = [node for node in attributes if leaf(node) == name and node not in gone]
+        if name is not None and len(made) == 1 and len(left) == 1:
+            found[name] = made[0]
+    return list(found.values())
 
 
 OPERATOR = NormPlacement()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from operators.operator import MODEL_UNTOUCHED, Example, ExperimentOperator, Offer
 from operators.source import Edit
 from operators.syntax.experiment import Experiment
+from operators.syntax.neighbour import set_beside
 
 _OPTIMIZER = "training.optimizer"
 _RATE = "training.muon_lr"
@@ -44,24 +45,10 @@ class Optimizer(ExperimentOperator):
 
 
 def _to_muon(experiment: Experiment) -> str:
-    """Set the optimizer and, unless already there, its rate on the line below (or beside it in braces)."""
-    changed = experiment.with_values({_OPTIMIZER: "muon"})
+    """Set the optimizer and, unless already there, its rate beside it."""
     if _RATE in experiment.scalars:
-        return changed
-    at = experiment.scalars[_OPTIMIZER].start
-    start, end = changed.rfind("\n", 0, at) + 1, changed.find("\n", at)
-    line = changed[start:] if end < 0 else changed[start : end + 1]
-    key = line.lstrip()
-    if not key.startswith("optimizer") or changed[at + len("muon") :].lstrip().startswith((",", "}")):
-        return changed[: at + len("muon")] + ", muon_lr: 0.02" + changed[at + len("muon") :]
-    ending = "\r\n" if line.endswith("\r\n") else "\n"
-    added = line[: len(line) - len(key)] + "muon_lr: 0.02" + ending
-    return (
-        changed[:start]
-        + (line if line.endswith("\n") else line + ending)
-        + added
-        + changed[start + len(line) :]
-    )
+        return experiment.with_values({_OPTIMIZER: "muon"})
+    return set_beside(experiment, _OPTIMIZER, "muon_lr", "0.02", changed="muon")
 
 
 def _to_adamw(experiment: Experiment) -> str:

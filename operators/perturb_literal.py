@@ -15,7 +15,7 @@ from operators.source import Edit
 from operators.syntax.experiment import Experiment
 from operators.syntax.patch import Patch
 from operators.syntax.program import Program
-from operators.syntax.tree import argument, assigned, leaf, number
+from operators.syntax.tree import argument, assigned, leaf, names, number
 
 _FACTORS = {"x0.5": 0.5, "x0.7": 0.7, "x1.4": 1.4, "x2": 2.0}
 _TINY_FACTORS = {"x0.1": 0.1, "x10": 10.0}
@@ -35,8 +35,9 @@ _BOOKKEEPING = (
 _SHAPES = (
     "view", "reshape", "split", "chunk", "transpose", "permute", "size", "expand", "repeat", "arange",
     "narrow", "unsqueeze", "squeeze", "unflatten", "flatten", "zeros", "ones", "range", "full", "topk",
-    "print", "Linear", "Embedding",
+    "print", "Linear", "Embedding", "tensor_split", "int", "round", "ceil", "floor",
 )  # fmt: skip
+_MADE = {"Linear", "Embedding", "Parameter", "ParameterDict", "ParameterList"}
 _SHARES = ("dropout", "drop", "p", "beta", "momentum", "pdrop")  # sense only below 1
 
 
@@ -101,9 +102,24 @@ def _is_free(program: Program, experiment: Experiment, node: _Number) -> bool:
             return False
         if isinstance(parent, cst.AnnAssign) and _is_set(program, experiment, parent):
             return False
+    if _is_exponent(program, node):
+        return False
     if program.home(node) == "module":
         return _is_setting(program, node)
     return isinstance(node, cst.Float) or _multiplies_activations(program, node)
+
+
+def _is_exponent(program: Program, node: _Number) -> bool:
+    """Tell whether something is raised to this whole power: of what is negative, others are not real."""
+    parent = program.parents[node]
+    call = program.parents[parent] if isinstance(parent, cst.Arg) else None
+    raised = (
+        isinstance(parent, cst.BinaryOperation)
+        and isinstance(parent.operator, cst.Power)
+        and parent.right is node
+    )
+    called = isinstance(call, cst.Call) and leaf(call.func) == "pow"
+    return (raised or called) and float(number(node) or 0).is_integer()
 
 
 def _is_setting(program: Program, node: _Number) -> bool:
@@ -115,13 +131,17 @@ def _is_setting(program: Program, node: _Number) -> bool:
 
 
 def _multiplies_activations(program: Program, node: cst.Integer) -> bool:
-    """Tell whether a whole number scales a tensor: an operand of `*` or `/` in `forward` or a function."""
+    """Tell whether a whole number scales a tensor: an operand of `*` or `/` in `forward` or a function.
+
+    In a function that makes layers or parameters it is more likely part of a size.
+    """
     function = program.function_of(node)
     product = m.matches(program.parents[node], m.BinaryOperation(operator=m.Multiply() | m.Divide()))
     return (
         product
         and function is not None
         and (function.name.value == "forward" or function.name.value in program.functions)
+        and not _MADE & names(function)
     )
 
 

@@ -13,6 +13,7 @@ import libcst.matchers as m
 from operators.operator import Example, ModelOperator, Offer, place, sentence
 from operators.source import Edit
 from operators.syntax.activations import Activated, Activator, activated, activators, local_activations
+from operators.syntax.encoder import encoder_layers, give, given
 from operators.syntax.experiment import Experiment
 from operators.syntax.patch import Patch
 from operators.syntax.program import Class, Program
@@ -32,6 +33,7 @@ _STRINGS = {
     "relu2": "relu2", "silu": "silu", "swish": "silu",
 }  # fmt: skip
 _GATED = {"gelu": "GEGLU", "tanh-gelu": "GEGLU", "relu": "ReGLU", "silu": "SwiGLU"}
+_ENCODER = ("gelu", "relu", "silu")  # names that torch's own layers know, and a function
 _WORDS = re.compile(r"gelu|relu|silu|swish|mish|elu")
 
 
@@ -89,18 +91,20 @@ class MLP(nn.Module):
 
     def find(self, program: Program, experiment: Experiment) -> Iterator[Offer]:
         local = local_activations(program)
-        for call in activated(program, local):
-            for variant in _others(call.kind):
+        for one in activated(program, local):
+            for variant in _others(one.kind):
                 yield Offer(
                     variant,
-                    f"{program.owner(call.whole)}:{call.kind}",
-                    partial(_recall, program, call, variant, local),
+                    f"{program.owner(one.whole)}:{one.kind}",
+                    partial(_recall, program, one, variant, local),
                 )
         for made in activators(program, local):
             for variant in _others(made.kind):
                 patch = _remade(program, made, variant, local)
                 if patch is not None:
                     yield Offer(variant, f"{program.owner(made.node)}:{made.kind}", patch.code)
+        for call in encoder_layers(program):
+            yield from _in_encoder(program, call)
         for field, node, kind, keys in _config_strings(program, experiment):
             for variant, key in keys.items():
                 yield Offer(
@@ -108,6 +112,19 @@ class MLP(nn.Module):
                     f"{program.owner(node)}.{field}:{kind}",
                     partial(_with_string, program, node, key),
                 )
+
+
+def _in_encoder(program: Program, call: cst.Call) -> Iterator[Offer]:
+    """Offer others where torch's own layer names its activation, or leaves it at relu."""
+    present = given(call, "activation")
+    name = present.value if present is not None else cst.SimpleString('"relu"')
+    kind = name.raw_value if isinstance(name, cst.SimpleString) else ""
+    for variant in _ENCODER if kind in ("gelu", "relu") else ():
+        if variant != kind:
+            patch = Patch(program)
+            quoted = f'"{variant}"' if variant != "silu" else patch.spell("torch.nn.functional.silu")
+            give(patch, call, "activation", quoted)
+            yield Offer(variant, f"{program.owner(call)}:{kind}", patch.code)
 
 
 def _others(kind: str) -> list[str]:

@@ -88,9 +88,9 @@ class SwapElementwise(ModelOperator):
 
 
 def _called(program: Program, local: dict[str, str]) -> Iterator[_Spot]:
-    """Yield calls of functions in classes, soft caps aside."""
+    """Yield calls of activations, and in classes those of other functions, soft caps aside."""
     for one in activated(program, local):
-        if program.class_of(one.whole) is not None:
+        if program.function_of(one.whole) is not None:
             yield _Spot(one.kind, one.whole, one.operand)
     for call in program.all(cst.Call):
         kind = _SPELLINGS.get(program.qualified(call.func) or "")

@@ -14,8 +14,8 @@ from operators.source import Edit
 from operators.syntax.embeddings import TokenEmbedding, token_embedding
 from operators.syntax.experiment import Experiment
 from operators.syntax.patch import Patch
-from operators.syntax.program import Program
-from operators.syntax.tree import argument, dotted, leaf, text, walk
+from operators.syntax.program import Class, Program
+from operators.syntax.tree import argument, assigned, dotted, leaf, text, walk
 
 _RESETS = ("zeros_", "zero_", "constant_", "fill_")
 _SAID = "  # tied: one matrix embeds and predicts"
@@ -76,6 +76,10 @@ class GPT(nn.Module):
         return sentence(f"{verb} embedding and head of {place(edit.site)[0]}")
 
     def find(self, program: Program, experiment: Experiment) -> Iterator[Offer]:
+        apart = _tied_apart(program)
+        if apart is not None:
+            yield Offer("untie", apart[0].name, partial(_untied, program, [apart[1]]))
+            return
         tokens = token_embedding(program)
         head = _head(program, tokens) if tokens is not None else None
         if tokens is None or head is None:
@@ -121,6 +125,42 @@ def _ties(tokens: TokenEmbedding, head: _Head) -> list[cst.Assign]:
     both = {f"{tokens.path}.weight", f"{head.path}.weight"}
     plain = [n for n in walk(tokens.owner.node) if isinstance(n, cst.Assign) and len(n.targets) == 1]
     return [line for line in plain if {dotted(line.targets[0].target), dotted(line.value)} == both]
+
+
+def _tied_apart(program: Program) -> tuple[Class, cst.Assign] | None:
+    """Return the one line of an `__init__` that ties its head to the embedding which a layer of it holds."""
+    found = []
+    for owner in program.classes.values():
+        heads = {
+            f"self.{name}.weight"
+            for name, _, value in owner.own()
+            if isinstance(value, cst.Call) and _is_linear(program, value)
+        }
+        for line in walk(owner.init) if owner.init is not None else ():
+            pair = assigned(line)
+            both = {dotted(pair[0]), dotted(pair[1])} if pair is not None else set()
+            small = line.body[0] if isinstance(line, cst.SimpleStatementLine) else None
+            if both & heads and any(_is_held(program, owner, path) for path in both - heads):
+                found += [(owner, small)] if isinstance(small, cst.Assign) else []
+    plain = [one for one in found if program.parents[program.parents[one[1]]] is one[0].init.body]  # type: ignore[union-attr]
+    return plain[0] if len(plain) == len(found) == 1 else None
+
+
+def _is_held(program: Program, owner: Class, path: str | None) -> bool:
+    """Tell whether `self.transformer.wte.weight` is an embedding's, made by the class of that layer."""
+    parts = (path or "").split(".")
+    if len(parts) != 4 or parts[0] != "self" or parts[3] != "weight":
+        return False
+    holders = [
+        leaf(value.func) for name, _, value in owner.own() if name == parts[1] and isinstance(value, cst.Call)
+    ]
+    inner = program.classes.get(holders[0]) if len(holders) == 1 else None
+    made = [value for name, _, value in inner.own() if name == parts[2]] if inner is not None else []
+    return (
+        len(made) == 1
+        and isinstance(made[0], cst.Call)
+        and program.qualified(made[0].func) == "torch.nn.Embedding"
+    )
 
 
 def _all_are_plain(program: Program, tokens: TokenEmbedding, ties: list[cst.Assign]) -> bool:

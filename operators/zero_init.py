@@ -66,21 +66,36 @@ def _zeroes_weights(program: Program, call: cst.Call) -> bool:
     """Tell whether a call sets a weight to zero: `init.zeros_(p)`, whatever p is but a bias."""
     if leaf(call.func) == "zeros_" and call.args:
         return leaf(call.args[0].value) != "bias"
-    return m.matches(call.func, m.Attribute(attr=m.Name("zero_"))) and "weight" in text(call.func)
+    if m.matches(call.func, m.Attribute(attr=m.Name("zero_"))):
+        return "weight" in text(call.func) or _own_data(call) == "p.data"
+    return False
 
 
 def _initialises_projections(program: Program, call: cst.Call) -> bool:
     """Tell whether a call draws the weights that an `if name.endswith("c_proj.weight")` picks."""
     branch = program.nearest(call, cst.If)
-    if leaf(call.func) not in ("normal_", "trunc_normal_", "uniform_") or branch is None or not call.args:
+    if leaf(call.func) not in ("normal_", "trunc_normal_", "uniform_") or branch is None:
+        return False
+    if not call.args and _own_data(call) is None:
         return False
     picks = text(branch.test)
-    return "endswith" in picks and any(f"{name}.weight" in picks for name in _PROJECTIONS)
+    return ("endswith" in picks or "==" in picks) and any(f"{name}.weight" in picks for name in _PROJECTIONS)
+
+
+def _own_data(call: cst.Call) -> str | None:
+    """Return `p.data` of `p.data.normal_(…)`."""
+    if m.matches(call.func, m.Attribute(value=m.Attribute(attr=m.Name("data")))):
+        return text(cst.ensure_type(call.func, cst.Attribute).value)
+    return None
 
 
 def _zeroed(program: Program, calls: list[cst.Call]) -> str:
     patch = Patch(program)
     for call in calls:
+        data = _own_data(call)
+        if data is not None:
+            patch.replace(call, f"{data}.zero_()")
+            continue
         home, dot, _ = text(call.func).rpartition(".")
         zeros = f"{home}{dot}zeros_" if dot else patch.spell("torch.nn.init.zeros_")
         patch.replace(call, f"{zeros}({text(call.args[0].value)})")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from population import looks
 from population.search import SEED_MODEL, Search
-from population.statistics import Comparison, compare, holm
-
-LEVEL = 0.05  # of the family of all finalists together
+from population.statistics import Comparison, compare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +16,7 @@ class Finalist:
     number: int
     losses: tuple[float, ...]  # on val_confirm, one per fresh seed
     comparison: Comparison  # with the seed model, paired by seed
-    p_adjusted: float  # Holm's, over all finalists
+    standing: looks.Standing
     claimed: float  # the difference that the search had seen
 
 
@@ -26,42 +25,56 @@ class Verdict:
     """The outcome of a run."""
 
     seed_losses: tuple[float, ...]  # the seed model's, on val_confirm
-    finalists: tuple[Finalist, ...]  # best first
-    incomplete: tuple[int, ...]  # finalists that failed with some seed: out of the running
-    champion: int  # the seed model itself where no finalist is better
+    finalists: tuple[Finalist, ...]  # best first; those that failed with some seed are left out
+    failed: tuple[int, ...]
+    confirmed: int  # the best finalist that is better beyond chance; the seed model where there is none
+    champion: int  # the same without the edits that did not pay
+    test: Comparison | None  # of the champion with the seed model, on the test split
 
     @property
     def beyond_noise(self) -> bool:
-        """Whether the champion's gain would be rare by chance alone."""
-        return any(f.number == self.champion and f.p_adjusted <= LEVEL for f in self.finalists)
+        """Whether somebody was confirmed."""
+        return self.champion != SEED_MODEL
 
 
 def verdict(search: Search) -> Verdict:
-    """Compare the finalists of a finished search with its seed model."""
-    base = search.confirmed.get(SEED_MODEL, {})
-    seeds = sorted(base)
-    whole = [n for n in search.finalists or [] if sorted(search.confirmed.get(n, {})) == seeds]
-    losses = (
-        {n: tuple(search.confirmed[n][seed] for seed in seeds) for n in (SEED_MODEL, *whole)} if seeds else {}
-    )
-    comparisons = {n: compare(losses[n], losses[SEED_MODEL]) for n in whole}
-    adjusted = holm([comparisons[n].p_value for n in whole])
-    searched = search.rungs.losses[search.rungs.top]
+    """Compare the finalists of a search with its seed model, as far as their scores are known."""
+    archive, confirming = search.archive, search.confirming
+    if confirming is None:
+        return Verdict(
+            seed_losses=(), finalists=(), failed=(), confirmed=SEED_MODEL, champion=SEED_MODEL, test=None
+        )
+    decision, pairs = confirming.decision, confirming.pairs()
+    comparisons = looks.comparisons(pairs, decision)
+    scores = archive.rungs.losses[archive.rungs.top]
     finalists = [
         Finalist(
-            number=n,
-            losses=losses[n],
-            comparison=comparisons[n],
-            p_adjusted=p,
-            claimed=searched[n] - searched[SEED_MODEL],
+            number=number,
+            losses=tuple(own for own, _ in pairs[number][: decision.standings[number].n]),
+            comparison=comparison,
+            standing=decision.standings[number],
+            claimed=scores[number] - scores[SEED_MODEL],
         )
-        for n, p in zip(whole, adjusted, strict=True)
+        for number, comparison in comparisons.items()
+        if decision.standings[number].state != "failed"
     ]
     finalists.sort(key=lambda f: (f.comparison.mean_difference, f.number))
-    better = [f.number for f in finalists if f.comparison.mean_difference < 0]
+    confirmed = confirming.champion or SEED_MODEL
+    champion = (search.ablating.reduced if search.ablating else None) or confirmed
+    base = archive.confirmed.get(SEED_MODEL, {})
     return Verdict(
-        seed_losses=losses.get(SEED_MODEL, ()),
+        seed_losses=tuple(base[seed] for seed in confirming.seeds if seed in base),
         finalists=tuple(finalists),
-        incomplete=tuple(n for n in search.finalists or [] if n not in whole),
-        champion=better[0] if better else SEED_MODEL,
+        failed=tuple(decision.those("failed")),
+        confirmed=confirmed,
+        champion=champion,
+        test=_tested(search, champion),
     )
+
+
+def _tested(search: Search, champion: int) -> Comparison | None:
+    own, base = (search.archive.tested.get(number, {}) for number in (champion, SEED_MODEL))
+    seeds = sorted(own.keys() & base.keys())
+    if champion == SEED_MODEL or not seeds:
+        return None
+    return compare([own[seed] for seed in seeds], [base[seed] for seed in seeds])

@@ -20,7 +20,14 @@ from population.table import Piece, short_name, table
 _WIDEST = 150  # beyond it, lines are hard to follow
 _MOST_RUNNING = 4
 _LINES_BESIDE_ROWS = 11  # header 5, blank 3, column titles, log, and the line where the cursor rests
-_PHASES = {"base": "measuring the base", "search": "searching", "confirm": "confirming", "done": "done"}
+_PHASES = {
+    "base": "measuring the base",
+    "search": "searching",
+    "confirm": "confirming",
+    "ablate": "ablating the champion",
+    "test": "opening the test split",
+    "done": "done",
+}
 
 
 @dataclass(frozen=True)

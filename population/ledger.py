@@ -123,6 +123,17 @@ class Ledger:
         query = "SELECT (julianday(MAX(at)) - julianday(MIN(at))) * 86400 FROM event"
         return float(self._select(query)[0][0])
 
+    def active_seconds(self) -> float:
+        """Return how long drivers have worked: from each "driver" event to the last event before the next."""
+        rows = self._select("SELECT kind, (julianday(at) - 2460000) * 86400 FROM event ORDER BY id")
+        total, began, last = 0.0, None, 0.0
+        for kind, at in rows:
+            if kind == "driver":
+                total += last - began if began is not None else 0.0
+                began = at
+            last = at
+        return total + (last - began if began is not None else 0.0)
+
     def record(self, kind: str, body: Mapping[str, Any]) -> None:
         """Record an event of any other kind: "confirmed", "champion", "stopped" ..."""
         assert kind not in _OWN_KINDS, kind

@@ -10,9 +10,8 @@ from foundry.trial.outcome import Crashed, Diverged, OutOfMemory, Rejected, Scor
 from genome import Candidate
 from population.confirmation import verdict
 from population.replay import NOTHING_NEW
-from population.search import SEED_MODEL, Order, Search
+from population.search import SEED_MODEL, Search
 from population.standings import Failure, Row, Running, Standings
-from population.statistics import sigma
 
 DUPLICATE = NOTHING_NEW.gate  # what a birth fails at when every edit tried gives a known program
 
@@ -44,21 +43,21 @@ def standings(
     del kinds["rejected"]
     gates = Counter(o.gate for o in search.outcomes.values() if isinstance(o, Rejected))
     duplicates = gates.pop(DUPLICATE, 0)
-    settings = search.settings
+    settings, births = search.settings, search.archive.births
     return Standings(
         arena=arena,
         dataset=dataset,
         phase=search.phase,
-        generation=search.births[-1].generation if search.births else 0,
+        generation=births[-1].generation if births else 0,
         generations=settings.generations,
-        births=len(search.births),
+        births=len(births),
         births_planned=settings.births,
         evaluated=len(_told(search).keys() - {SEED_MODEL}),
         rejected=dict(sorted(gates.items())),
         failed=dict(sorted(kinds.items())),
-        duplicates=duplicates,
+        duplicates=duplicates + len(search.archive.twins),
         tokens_spent=tokens_spent(search),
-        flops_spent=_flops_spent(search),
+        flops_spent=search.archive.spending.total.flops,
         seconds=progress.seconds,
         seconds_left=_seconds_left(search, progress),
         rows=_rows(search, family),
@@ -70,47 +69,40 @@ def standings(
 
 def rung_name(search: Search, rung: int) -> str:
     """Name a rung by its share of the full budget: T/9, T/3, T."""
-    share = search.settings.eta ** (search.rungs.top - rung)
+    share = search.settings.share(rung)
     return f"T/{share}" if share > 1 else "T"
 
 
 def tokens_spent(search: Search) -> int:
-    """Add up the training tokens of all trials; those up to a resumed checkpoint count once."""
-    return sum(_tokens(search, search.orders[i]) for i, o in search.outcomes.items() if isinstance(o, Scored))
-
-
-def _tokens(search: Search, order: Order) -> int:
-    start = search.settings.budget(order.rung - 1) if _resumes(search, order) else 0
-    return search.settings.budget(order.rung) - start
-
-
-def _resumes(search: Search, order: Order) -> bool:
-    return order.rung > 0 and order.split == "val_search" and order.seed == search.settings.seed
-
-
-def _flops_spent(search: Search) -> int:
-    best: dict[tuple[int, int], int] = {}
-    for index, outcome in search.outcomes.items():
-        if isinstance(outcome, Scored):
-            key = (search.orders[index].number, search.orders[index].seed)
-            best[key] = max(best.get(key, 0), outcome.train_flops)
-    return sum(best.values())
+    """Add up the tokens charged so far: failures, gates and confirmation too, and trials under way."""
+    return search.archive.spending.total.tokens
 
 
 def _seconds_left(search: Search, progress: Progress) -> float | None:
     """Expect the rest at the pace of this driver so far."""
-    done = tokens_spent(search)
+    settings = search.settings
     if search.finished:
         return 0.0
+    if settings.budget is not None and settings.budget_unit == "seconds":
+        return max(0.0, settings.budget - progress.seconds)
+    done = tokens_spent(search)
     if done <= progress.tokens_before:
         return None
-    s = search.settings
-    climb = [
-        s.births / float(s.eta**rung) * (s.budget(rung) - (s.budget(rung - 1) if rung else 0))
-        for rung in range(s.height)
-    ]
-    planned = sum(climb) + s.tokens * (s.base_seeds + s.confirm_seeds * (s.finalists + 1))
-    return max(0.0, planned - done) * progress.seconds / (done - progress.tokens_before)
+    return max(0.0, _planned(search) - done) * progress.seconds / (done - progress.tokens_before)
+
+
+def _planned(search: Search) -> float:
+    """Expect how many tokens the whole run is charged."""
+    settings, full = search.settings, search.settings.tokens
+    if settings.budget is not None:
+        spent = getattr(search.archive.spending.total, settings.budget_unit)
+        return float(search.archive.spending.total.tokens * settings.budget / max(1, spent))
+    climb = sum(
+        settings.births / float(settings.eta**rung) * full * (1 / settings.share(rung) - before)
+        for rung in range(settings.height)
+        for before in [1 / settings.share(rung - 1) if rung else 0.0]
+    )
+    return climb + full * (settings.base_seeds + settings.looks[-1] * (settings.finalists + 1))
 
 
 def _told(search: Search) -> dict[int, dict[int, Scored]]:
@@ -118,19 +110,23 @@ def _told(search: Search) -> dict[int, dict[int, Scored]]:
     found: dict[int, dict[int, Scored]] = {}
     for index, outcome in search.outcomes.items():
         order = search.orders[index]
-        if isinstance(outcome, Scored) and order.split == "val_search" and order.seed == search.settings.seed:
+        own = order.split == "val_search" and order.seed == search.archive.seed_of(order.number)
+        if isinstance(outcome, Scored) and own and order.number not in search.archive.twins:
             found.setdefault(order.number, {})[order.rung] = outcome
     return found
 
 
 def _rows(search: Search, family: Mapping[int, Candidate]) -> tuple[Row, ...]:
+    settings = search.settings
     told = {number: scores for number, scores in _told(search).items() if number in family}
     deepest = {number: max(scores) for number, scores in told.items()}
     ranked = sorted(told, key=lambda n: (-deepest[n], told[n][deepest[n]].loss, n))
-    finished = {n: told[n][search.rungs.top] for n in ranked if deepest[n] == search.rungs.top}
+    finished = {
+        n: told[n][search.archive.rungs.top] for n in ranked if deepest[n] == search.archive.rungs.top
+    }
     front = _front((n, outcome.loss, outcome.train_flops) for n, outcome in finished.items())
     statuses = _statuses(search, ranked, list(finished))
-    noise = sigma(search.seed_scores) if len(search.seed_scores) > 1 else None
+    noise = [search.archive.sigma(rung) or None for rung in range(settings.height)]
     by_commit = {candidate.commit: number for number, candidate in family.items()}
     rows = []
     for rank, number in enumerate(ranked, 1):
@@ -144,7 +140,7 @@ def _rows(search: Search, family: Mapping[int, Candidate]) -> tuple[Row, ...]:
                 words=candidate.words,
                 rung=rung_name(search, rung),
                 loss=outcome.loss,
-                sigma=noise if rung == search.rungs.top else None,
+                sigma=noise[rung],
                 versus_parent=_difference(told, number, parent, rung),
                 versus_seed=_difference(told, number, SEED_MODEL, rung),
                 params=outcome.params,
@@ -185,9 +181,10 @@ def _statuses(search: Search, ranked: list[int], finished: list[int]) -> dict[in
         if climbing and order.index not in search.outcomes:
             statuses[order.number] = "promoted"
     best = [number for number in finished if number != SEED_MODEL]
-    statuses |= {best[0]: "incumbent"} if best else {}
+    incumbent = search.breeding.races.incumbent or (best[0] if best else SEED_MODEL)
+    statuses |= {incumbent: "incumbent"} if incumbent in statuses else {}
     statuses |= {SEED_MODEL: "seed"} if SEED_MODEL in statuses else {}
-    if search.finished and (champion := verdict(search).champion) in statuses:
+    if search.finished and (champion := verdict(search).confirmed) in statuses:
         statuses[champion] = "champion"
     return statuses
 

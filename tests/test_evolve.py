@@ -17,7 +17,7 @@ import pytest
 from foundry.data.dataset import read_text
 
 ROOT = Path(__file__).parents[1]
-QUICK = ["--generations", "2", "--population", "3", "--tokens", "5000"]
+QUICK = ["--generations", "2", "--population", "3", "--tokens", "5000", "--finalists", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +89,12 @@ def finished(micro: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 
 def test_a_run_ends_with_a_champion_and_says_where_to_look(finished: tuple[Path, str]) -> None:
     arena, output = finished
-    assert "Confirmation: 8 fresh seeds on val_confirm" in output
+    assert "fresh seeds on val_confirm" in output
     assert f"git -C {arena} show champion:model.py" in output
     assert git(arena, "show", "champion:model.py").startswith('"""GPT-2')
     branches = git(arena, "branch", "--list", "candidate/*").split()
     assert "candidate/g000-0000-seed" in branches
-    assert all(re.fullmatch(r"candidate/g\d{3}-\d{4}-[a-z0-9.-]+", name) for name in branches)
+    assert all(re.fullmatch(r"candidate/g\d{3}-\d{4,}-[a-z0-9.-]+", name) for name in branches)
     assert git(arena, "status", "--porcelain") == ""
     git(arena, "fsck", "--strict")
     report = output[output.index("Confirmation") :]
@@ -165,7 +165,8 @@ def test_a_finished_run_can_be_looked_at_again_and_extended(
     ledger = ".git/foundry/ledger.sqlite"
     (copy / ledger).write_bytes((arena / ledger).read_bytes())
     evolve("--arena", copy, "--resume", "--generations", 3)
-    born = git(copy, "for-each-ref", "refs/heads/candidate", "refs/foundry/rejected").splitlines()
+    names = git(copy, "for-each-ref", "refs/heads/candidate", "refs/foundry/rejected").splitlines()
+    born = [name for name in names if re.search(r"g\d{3}-\d{4}-", name)]  # ablation's have longer numbers
     assert len(born) == 10  # the seed model and three generations of three
     extended = refs(copy), scores(copy)
     assert json.loads(foundry("board", copy, "--json"))["generations"] == 3

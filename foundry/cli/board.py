@@ -58,7 +58,7 @@ def read(path: str, *, from_git: bool = False) -> Standings:
             return from_notes(candidates, arena.notes(), arena=path, champion=arena.champion())
         with Ledger.read(arena.state / LEDGER) as ledger:
             plan = plan_of(ledger)
-            search = replay(plan.search, ledger)
+            search = replay(plan.search, plan.menu, ledger)
             seconds = ledger.seconds()
     family = {candidate.number: candidate for candidate in candidates}
     progress = Progress(seconds=seconds, tokens_before=0, running={}, log="")

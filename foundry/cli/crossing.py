@@ -13,7 +13,7 @@ Family = Mapping[int, Candidate]  # by number
 
 def cross(arena: Arena, family: Family, mother: Candidate, father: Candidate) -> Source | None:
     """Return the source of a child; None where one parent descends from the other, or they contradict."""
-    ancestor = _common_ancestor(family, mother, father)
+    ancestor = common_ancestor(family, mother, father)
     if ancestor in (mother, father):
         return None
     try:
@@ -28,7 +28,7 @@ def source_of(arena: Arena, candidate: Candidate) -> Source:
     return Source(files["model.py"], files["experiment.yaml"])
 
 
-def _common_ancestor(family: Family, one: Candidate, other: Candidate) -> Candidate:
+def common_ancestor(family: Family, one: Candidate, other: Candidate) -> Candidate:
     """Return the youngest candidate that both descend from; all descend from the seed model."""
     by_commit = {candidate.commit: candidate for candidate in family.values()}
     shared = _ancestors(by_commit, one) & _ancestors(by_commit, other)

@@ -34,7 +34,7 @@ def curve(side: Side, outcomes: Outcomes) -> Curve:
     """Gather the curve of a side, all of whose jobs were scored."""
     return Curve(
         side.name,
-        tuple(job.tokens for job in side.trainings[0]),
+        tuple(job.until for job in side.trainings[0]),
         tuple(
             tuple(score.loss for job in chain if isinstance(score := outcomes[job.key], Scored))
             for chain in side.trainings

@@ -7,12 +7,6 @@ import sys
 from collections.abc import Callable
 
 from foundry.errors import UserError
-from foundry.trial.pool import PoolError
-from genome import ArenaError
-from population.ledger import LedgerError
-from population.search import SeedModelFailed
-
-MISTAKES = (UserError, ArenaError, LedgerError, SeedModelFailed, PoolError)
 
 
 def guarded(command: Callable[[], int], *, name: str, debug: bool) -> int:
@@ -22,12 +16,22 @@ def guarded(command: Callable[[], int], *, name: str, debug: bool) -> int:
     except KeyboardInterrupt:
         print(f"{name}: stopped", file=sys.stderr)
         return 130
-    except MISTAKES as error:
-        if debug:
-            raise
-        print(f"{name}: {error}", file=sys.stderr)
     except OSError as error:
         if debug or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
         print(f"{name}: {error.strerror}: {error.filename or 'the disk of the arena'}", file=sys.stderr)
+    except Exception as error:
+        if debug or not isinstance(error, _mistakes()):
+            raise
+        print(f"{name}: {error}", file=sys.stderr)
     return 2
+
+
+def _mistakes() -> tuple[type[Exception], ...]:
+    """Name what a user can do wrong; imported where it is needed, for it would cost training 6 MiB."""
+    from foundry.trial.pool import PoolError
+    from genome import ArenaError
+    from population.ledger import LedgerError
+    from population.search import SeedModelFailed
+
+    return UserError, ArenaError, LedgerError, SeedModelFailed, PoolError

@@ -22,7 +22,7 @@ class JobLog:
     def print(self, side: Side, job: Job, outcome: Outcome) -> None:
         """Print the next line."""
         self._ended += 1
-        at = f" at {figures.count(job.tokens)} tokens" if job.tokens < job.budget else ""
+        at = f" at {figures.count(job.until)} tokens" if job.until < job.budget else ""
         line = f"{self._ended}/{self._total}  {side.name}  seed {job.seed}{at}  {describe(outcome)}"
         say(self._console, line)
 

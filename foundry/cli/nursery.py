@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import operators
 from foundry.cli.crossing import cross, source_of
+from foundry.cli.reduction import CROSSOVER, reduced
 from foundry.cli.run import Plan
 from foundry.errors import UserError
 from foundry.training import experiment
 from genome import Arena, Candidate
-from operators import Edit, Source
+from operators import Edit, Source, numbers
 from population.ledger import Ledger
-from population.search import SEED_MODEL, Birth, Order
+from population.orders import Birth, Born, Order, Reduction
+from population.replay import born
+from population.settings import SEED_MODEL
 from population.table import short_name
 
 ATTEMPTS = 24  # edits tried before a birth is given up
-CROSSOVER = "crossover"  # stands where the operator stands in a commit's trailers
 
 
 @dataclass(frozen=True)
@@ -38,42 +41,69 @@ class Nursery:
         self.family: dict[int, Candidate] = {SEED_MODEL: seed_model}
         self._arena = arena
         self._ledger = ledger
-        self._allowed = frozenset(plan.operators)
-        self._first_rung = plan.search.budget(0)
-        self._known = {operators.canonical(source_of(arena, seed_model))}
+        self._first_rung = (
+            plan.search.tokens if plan.search.unit == "flops" else plan.search.tokens // plan.search.share(0)
+        )
+        source = source_of(arena, seed_model)
+        self._known = {operators.canonical(source)}
+        self._born = {SEED_MODEL: Born(operator="seed", numbers=numbers.present(source))}
         self._remembered = ledger.births()
         self._by_commit = (
             {candidate.commit: candidate for candidate in arena.candidates()} if self._remembered else {}
         )
 
     def candidate(self, order: Order) -> Candidate | None:
-        """Return the candidate of an order, born now if need be; None where no new program was found."""
-        if order.birth is None:
-            return self.family[order.number]
-        child = self._recall(order.birth) if order.number in self._remembered else self._bear(order.birth)
+        """Return the candidate of an order, born now if need be; None where there is nothing to be born."""
+        if order.birth is None and order.reduction is None:
+            return self.family.get(order.number)
+        child = self._recall(order)
         if child is not None:
             self.family[order.number] = child
         return child
 
-    def _recall(self, birth: Birth) -> Candidate | None:
-        body = self._remembered[birth.number]
+    def born(self, number: int) -> Born:
+        """Say what the search has to know of a candidate, or of a birth that came to nothing."""
+        return self._born[number]
+
+    def _recall(self, order: Order) -> Candidate | None:
+        body = self._remembered.get(order.number)
+        if body is None:
+            return self._bear(order)
+        self._born[order.number] = born(body)
         if body["commit"] is None:
             return None
         if body["commit"] not in self._by_commit:  # its branch was deleted: make it again, to the same commit
-            return self._bear(birth)
+            return self._bear(order)
         self._known.add(body["program"])
         return self._by_commit[body["commit"]]
 
-    def _bear(self, birth: Birth) -> Candidate | None:
-        found = self._of_two(birth) or self._of_one(birth)
-        if found is None:
-            self._ledger.record_birth(birth.number, {"commit": None, "program": None})
-            return None
+    def _bear(self, order: Order) -> Candidate | None:
+        if order.birth is not None:
+            found = self._of_two(order.birth) or self._of_one(order.birth)
+            generation = order.birth.generation
+        else:
+            assert order.reduction is not None
+            found = self._without(order.reduction)
+            generation = self.family[order.reduction.of].generation
+        child = self._commit(order.number, generation, found) if found else None
+        self._born[order.number] = Born(
+            operator=found.edit.operator if found else "",
+            numbers=numbers.present(found.source) if found else {},
+        )
+        body = {
+            "commit": child.commit if child else None,
+            "program": found.program if found else None,
+            **vars(self._born[order.number]),
+        }
+        self._ledger.record_birth(order.number, body)
+        return child
+
+    def _commit(self, number: int, generation: int, found: _Found) -> Candidate:
         self._known.add(found.program)
-        child = self._arena.commit(
+        return self._arena.commit(
             {"model.py": found.source.model, "experiment.yaml": found.source.experiment},
-            number=birth.number,
-            generation=birth.generation,
+            number=number,
+            generation=generation,
             parents=found.parents,
             words=found.words,
             operator=found.edit.operator,
@@ -81,8 +111,6 @@ class Nursery:
             site=found.edit.site,
             seed=found.parents[0].seed,
         )
-        self._ledger.record_birth(birth.number, {"commit": child.commit, "program": found.program})
-        return child
 
     def _of_two(self, birth: Birth) -> _Found | None:
         """Cross the two parents, where there are two whose changes go together to a new program."""
@@ -99,19 +127,25 @@ class Nursery:
         return _Found(source, program, [mother, father], edit, words)
 
     def _of_one(self, birth: Birth) -> _Found | None:
-        """Draw an operator, then one of its edits, until the child is a program not seen before."""
+        """Try the operators in the order of the birth, each with a few of its edits, for a new program."""
         parent = self.family[birth.parent]
         source = source_of(self._arena, parent)
         rng = random.Random(f"edit/{parent.seed}/{birth.number}")
-        names, menu = sorted(self._allowed), dict[str, list[Edit]]()
-        for _ in range(ATTEMPTS):
-            edit = draw(source, names, menu, rng)
-            if edit is None:
-                return None
-            child = operators.apply(source, edit)
+        for edit, child, words in _children(source, birth, rng):
             if program := self._new(child):
-                return _Found(child, program, [parent], edit, operators.words(edit))
+                return _Found(child, program, [parent], edit, words)
         return None
+
+    def _without(self, reduction: Reduction) -> _Found | None:
+        """Make a candidate again without some of the edits that made it."""
+        whole = self.family[reduction.of]
+        source = reduced(self._arena, self.family, whole, reduction.without)
+        if source is None:
+            return None
+        lineage = self._arena.lineage(whole)
+        names = ", ".join(short_name(lineage[place].name) for place in reduction.without)
+        edit = Edit("ablation", f"without-{'-'.join(map(str, reduction.without))}"[:60], "")
+        return _Found(source, operators.canonical(source), [whole], edit, f"without {names}")
 
     def _new(self, child: Source) -> str | None:
         """Return the canonical form of a program not seen before, if the first rung pays for a step of it."""
@@ -125,16 +159,21 @@ class Nursery:
         return program if step <= self._first_rung else None
 
 
-def draw(source: Source, names: list[str], menu: dict[str, list[Edit]], rng: random.Random) -> Edit | None:
-    """Draw an operator of those that find something, then one of its edits.
+def _children(source: Source, birth: Birth, rng: random.Random) -> Iterator[tuple[Edit, Source, str]]:
+    """Yield up to `ATTEMPTS` edits and what they make, operator by operator."""
+    left = ATTEMPTS
+    for name in birth.operators:
+        if name == numbers.NAME:
+            if birth.numbers:
+                edit = numbers.edit(birth.numbers)
+                yield edit, numbers.applied(source, edit), numbers.words(edit)
+            continue
+        edits = operators.lookup(name).sites(source)
+        for edit in rng.sample(edits, min(len(edits), _TRIES, left)):
+            left -= 1
+            yield edit, operators.apply(source, edit), operators.words(edit)
+        if left <= 0:
+            return
 
-    Only those drawn are asked what they find; `menu` remembers it, and `names` loses who finds nothing.
-    """
-    while names:
-        name = rng.choice(names)
-        if name not in menu:
-            menu[name] = operators.lookup(name).sites(source)
-        if menu[name]:
-            return rng.choice(menu[name])
-        names.remove(name)
-    return None
+
+_TRIES = 3  # edits of one operator, before the next has its turn

@@ -54,7 +54,7 @@ def side(ready: Prepared, seeds: int, points: int = 1) -> Side:
         experiment=ready.text,
         data=ready.dataset.sha256,
         seed=0,
-        tokens=total * experiment.tokens_per_step,
+        until=total * experiment.tokens_per_step,
         budget=total * experiment.tokens_per_step,
         split=SPLIT,
     )
@@ -62,7 +62,7 @@ def side(ready: Prepared, seeds: int, points: int = 1) -> Side:
         experiment.name,
         tuple(
             tuple(
-                replace(end, seed=seed, tokens=step * experiment.tokens_per_step, gated=step == steps[0])
+                replace(end, seed=seed, until=step * experiment.tokens_per_step, gated=step == steps[0])
                 for step in steps
             )
             for seed in range(seeds)

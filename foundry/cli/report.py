@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping
 
 from rich.console import Console
 from rich.syntax import Syntax
-from rich.table import Table
 
+from foundry.cli.crowning import crowned
+from foundry.cli.report_tables import confirmation, print_ablation, print_operators
 from foundry.cli.run import Run
 from genome import Candidate
-from population.confirmation import LEVEL, Finalist, Verdict, verdict
+from population.confirmation import Verdict, verdict
+from population.looks import LEVEL
 from population.search import SEED_MODEL, Search
-from population.statistics import sigma
 from population.table import short_name
 
 
 def conclude(run: Run, search: Search, family: Mapping[int, Candidate], console: Console) -> None:
     """Crown the champion, record the verdict, and print what a person wants to know."""
     result = verdict(search)
-    champion = family[result.champion]
     console.print()
     if result.finalists:
-        console.print(_table(result, family))
-    console.print(_sentence(result, champion), highlight=False, markup=False)
+        console.print(confirmation(result, family))
+    console.print(_sentence(result, family), highlight=False, markup=False)
+    champion = family[result.champion]
     if result.champion != SEED_MODEL:
+        if search.ablating is not None:
+            print_ablation(search.ablating, run.arena.lineage(family[result.confirmed]), console)
+            champion = crowned(run, family, search.ablating)
         _print_champion(run, family[SEED_MODEL], champion, console)
+    print_operators(search, console)
     _print_commands(run, family[SEED_MODEL], champion, console)
     _crown(run, champion)
 
@@ -40,55 +44,36 @@ def _crown(run: Run, champion: Candidate) -> None:
     run.arena.tidy()
 
 
-def _table(result: Verdict, family: Mapping[int, Candidate]) -> Table:
-    seeds = len(result.seed_losses)
-    table = Table(
-        title=f"Confirmation: {seeds} fresh seeds on val_confirm, against the seed model",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        padding=(0, 1),
-    )
-    table.add_column("candidate", no_wrap=True, overflow="ellipsis", max_width=24)
-    for column, width in (("loss", 6), ("Δseed", 7), ("95% interval", 15), ("p (Holm)", 8), ("claimed", 7)):
-        table.add_column(column, justify="right", no_wrap=True, min_width=width)
-    for finalist in result.finalists:
-        table.add_row(family[finalist.number].name, *_figures(finalist))
-    for number in result.incomplete:
-        table.add_row(family[number].name, "failed", "", "with some of the", "seeds", "")
-    mean = math.fsum(result.seed_losses) / seeds
-    table.add_row(
-        family[SEED_MODEL].name, f"{mean:.4f}", "", f"σ {sigma(result.seed_losses):.4f}" if seeds > 1 else ""
-    )
-    return table
-
-
-def _figures(finalist: Finalist) -> tuple[str, ...]:
-    c = finalist.comparison
-    mean = math.fsum(finalist.losses) / c.n
-    return (
-        f"{mean:.4f}",
-        f"{c.mean_difference:+.4f}",
-        f"{c.low:+.3f} … {c.high:+.3f}",
-        f"{finalist.p_adjusted:.3f}",
-        f"{finalist.claimed:+.4f}",
-    )
-
-
-def _sentence(result: Verdict, champion: Candidate) -> str:
-    if result.champion == SEED_MODEL:
-        return "\nNo finalist was better than the seed model on fresh seeds: the seed model stays champion."
-    best = next(f for f in result.finalists if f.number == result.champion)
+def _sentence(result: Verdict, family: Mapping[int, Candidate]) -> str:
+    if not result.finalists:
+        return "Nobody reached the final: the seed model stays champion."
+    if not result.beyond_noise:
+        best = result.finalists[0]
+        gain = -best.comparison.mean_difference
+        if gain <= 0:
+            return (
+                "\nNo finalist was better than the seed model on fresh seeds: the seed model stays champion."
+            )
+        return (
+            f"\n{family[best.number].name} is {gain:.4f} nats per token ahead of the seed model, "
+            f"which chance may explain\n(p = {best.standing.p_adjusted:.3f} > {LEVEL}): "
+            "the seed model stays champion."
+        )
+    best = next(f for f in result.finalists if f.number == result.confirmed)
     gain, claimed = -best.comparison.mean_difference, -best.claimed
-    chance = f"p = {best.p_adjusted:.3f}"
-    found = (
-        f"beats the seed model by {gain:.4f} nats per token ({chance})"
-        if result.beyond_noise
-        else f"is {gain:.4f} nats per token ahead, which chance may explain ({chance} > {LEVEL})"
-    )
     held = f"{claimed - gain:.4f} of that did not hold up" if claimed > gain else "all of that held up"
-    claim = f"The search had claimed {claimed:.4f} on its one seed and its own split"
-    return f"\n{champion.name} {found}.\n{claim}: {held}.\n"
+    lines = [
+        f"\n{family[best.number].name} beats the seed model by {gain:.4f} nats per token "
+        f"(p = {best.standing.p_adjusted:.4f}).",
+        f"The search had claimed {claimed:.4f} on its one seed and its own split: {held}.",
+    ]
+    if result.test is not None:
+        t = result.test
+        lines.append(
+            f"On the test split, opened once, with {t.n} seeds: {-t.mean_difference:.4f} "
+            f"({-t.high:.4f} to {-t.low:.4f})."
+        )
+    return "\n".join(lines) + "\n"
 
 
 def _print_champion(run: Run, seed: Candidate, champion: Candidate, console: Console) -> None:

@@ -14,9 +14,12 @@ from foundry.data import dataset
 from foundry.errors import UserError, unknown
 from foundry.training import experiment
 from genome import Arena, Candidate
-from population import selection
+from operators import numbers
+from population import samplers, selection
+from population.archive import OBJECTIVES
 from population.ledger import Ledger
-from population.search import Settings
+from population.orders import Gene, Menu
+from population.settings import Settings
 
 LEDGER = "ledger.sqlite"
 
@@ -33,6 +36,16 @@ class Plan:
     data: str  # sha256
     trial_seconds: float  # limits of one trial, which may decide its outcome
     trial_memory: int  # bytes
+    bounds: Mapping[str, int]  # the most that parameters and the like may be
+
+    @property
+    def menu(self) -> Menu:
+        """What births may be made of."""
+        genes = {
+            name: Gene(low=own.low, high=own.high, log=own.log, whole=own.whole)
+            for name, own in numbers.RANGES.items()
+        }
+        return Menu(operators=self.operators, genes=genes)
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as JSON's own types."""
@@ -41,7 +54,8 @@ class Plan:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Plan:
         """Read what `as_json` gave."""
-        search = Settings(**body["search"])
+        tuples = {name: tuple(body["search"][name]) for name in ("objectives", "looks")}
+        search = Settings(**{**body["search"], **tuples})
         return cls(
             **{
                 **body,
@@ -74,6 +88,7 @@ def plan_run(
     operator_names: Sequence[str] = (),
     trial_seconds: int = 900,
     trial_memory: int = 2048,
+    bounds: Mapping[str, int] | None = None,
     **search: Any,
 ) -> Plan:
     """Read and check everything that a new run needs, before anything is written.
@@ -91,14 +106,13 @@ def plan_run(
         text = with_value(text, ("base_model",), absolute(seed_model))
     prepared = prepare(text, experiment_path)
     parsed, loaded = prepared.experiment, prepared.dataset
-    known = operators.load()
+    known = {*operators.load(), numbers.NAME}
     for wrong in sorted(set(operator_names) - set(known)):
         raise unknown("operator", wrong, known)
-    if search.get("policy", "tournament") not in selection.names():
-        raise unknown("policy", search["policy"], selection.names())
+    _check_names(search)
     search["tokens"] = search.pop("tokens", None) or parsed.training.max_iters * parsed.tokens_per_step
-    settings = Settings(**search)
-    if settings.budget(0) < parsed.tokens_per_step:
+    settings = Settings(**search, update=parsed.tokens_per_step)
+    if settings.tokens // settings.share(0) < parsed.tokens_per_step:
         least = parsed.tokens_per_step * settings.eta ** (settings.height - 1)
         raise UserError(
             f"{settings.tokens} tokens are too few: the first rung needs a step, so at least {least}"
@@ -112,7 +126,19 @@ def plan_run(
         data=loaded.sha256,
         trial_seconds=trial_seconds,
         trial_memory=trial_memory << 20,
+        bounds=dict(bounds or {}),
     )
+
+
+def _check_names(search: Mapping[str, Any]) -> None:
+    """Refuse a name that nothing goes by."""
+    if (policy := search.get("policy", "tournament")) not in selection.names():
+        raise unknown("policy", policy, selection.names())
+    if (sampler := search.get("sampler", "tpe")) not in samplers.names():
+        raise unknown("sampler", sampler, samplers.names())
+    for objective in search.get("objectives", ()):
+        if objective not in OBJECTIVES:
+            raise unknown("objective", objective, OBJECTIVES)
 
 
 def begin(path: str, plan: Plan) -> Run:

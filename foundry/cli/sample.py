@@ -22,6 +22,7 @@ from foundry.training.experiment import Experiment, parse
 from foundry.trial.job import Job
 from genome import Arena
 from population.ledger import Ledger
+from population.replay import replay
 
 if TYPE_CHECKING:
     from torch import nn
@@ -171,7 +172,9 @@ def _of_candidate(wanted: str, path: str) -> Trained:
         if gate := note.get("rejected"):
             raise UserError(f"{candidate.name} was never trained: rejected by {gate}, {note['reason']}")
         with Ledger.read(arena.state / LEDGER) as ledger:
-            job = _full_training(arena.files(candidate), plan_of(ledger))
+            plan = plan_of(ledger)
+            until = replay(plan.search, plan.menu, ledger).archive.spending.until(plan.search.top)
+            job = _full_training(arena.files(candidate), plan, until)
         state = arena.state
     experiment = parse(job.experiment)
     data = dataset.load(experiment.data)
@@ -192,16 +195,16 @@ def _of_candidate(wanted: str, path: str) -> Trained:
     return Trained(candidate.name, experiment, data, model)
 
 
-def _full_training(files: dict[str, str], plan: Plan) -> Job:
+def _full_training(files: dict[str, str], plan: Plan, until: tuple[int, int, str]) -> Job:
     """Return the training that the search gives a candidate at the top of the ladder."""
-    search = plan.search
     return Job(
         model=files["model.py"],
         experiment=files["experiment.yaml"],
         data=plan.data,
-        seed=search.seed,
-        tokens=search.tokens,
-        budget=search.tokens,
+        seed=plan.search.seed,
+        until=until[0],
+        budget=until[1],
+        unit=until[2],
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from foundry.cli.clock import Clock
 from foundry.cli.nursery import Nursery
 from foundry.cli.run import Run
 from foundry.trial.outcome import Outcome
@@ -15,9 +16,11 @@ from population.view import Progress, rung_name, standings, tokens_spent
 class Watch:
     """Notes when trials begin and end, and keeps the board up to date."""
 
-    def __init__(self, run: Run, path: str, search: Search, nursery: Nursery, board: Board) -> None:
+    def __init__(
+        self, run: Run, path: str, search: Search, nursery: Nursery, clock: Clock, board: Board
+    ) -> None:
         self._run, self._path, self._search, self._nursery, self._board = run, path, search, nursery, board
-        self._began = time.monotonic()
+        self._clock = clock
         self._since: dict[int, float] = {}
         self._tokens_before: int | None = None
         self._log = "starting the trial server: it imports torch"
@@ -39,7 +42,7 @@ class Watch:
         """Bring the board up to date."""
         now = time.monotonic()
         progress = Progress(
-            seconds=now - self._began,
+            seconds=self._clock.seconds,
             tokens_before=self._tokens_before or 0,
             running={order: now - since for order, since in self._since.items()},
             log=self._log,

@@ -12,7 +12,7 @@ from torch import nn
 from foundry.data.dataset import Dataset
 from foundry.errors import UserError
 from foundry.source import build_model, load_module
-from foundry.training import checkpoint, init, loop
+from foundry.training import checkpoint, init, loop, measure
 from foundry.training.experiment import Experiment, parse
 from foundry.trial.job import Job
 
@@ -46,7 +46,10 @@ def from_trial(
     args = {**experiment.model_args, "vocab_size": dataset.vocab_size}
     module = load_module(job.model)
     model = init.initialised(lambda: build_model(module, args), job.seed)
-    total = experiment.steps_for(job.budget)
+    cost = measure.cost(
+        lambda: build_model(module, args), training=experiment.training, block_size=experiment.block_size
+    )
+    total = cost.updates(job.budget, job.unit)
     if _loaded(kept, model, []) == total:
         return model
     optimizers = loop.build_optimizers(model, experiment.training)

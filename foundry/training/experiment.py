@@ -86,10 +86,6 @@ class Experiment:
         t = self.training
         return t.batch_size * t.gradient_accumulation_steps * self.block_size
 
-    def steps_for(self, tokens: int) -> int:
-        """Updates that a budget of tokens pays for, at least one."""
-        return max(1, tokens // self.tokens_per_step)
-
 
 def override(text: str, settings: Iterable[str], source: str = "experiment.yaml") -> str:
     """Set keys given as `training.max_iters=200` in the YAML of an experiment; without any, leave it alone.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+FUNCTIONS = "functions"  # among the checkpoints, scores by what programs compute
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,10 +19,13 @@ class Job:
     experiment: str  # text of experiment.yaml
     data: str  # sha256 of the data set
     seed: int
-    tokens: int  # train until this many tokens have been seen
-    budget: int  # tokens of a full training: where the schedule ends
+    until: int  # train until so much has been spent
+    budget: int  # of a full training: where the schedule ends
+    unit: str = "tokens"  # what both count: training "tokens" or "flops"
     split: str = "val_search"  # what to score on
     gated: bool = True  # whether the gates run first; they have, where a trial goes on from a rung
+    bounds: Mapping[str, int] = field(default_factory=dict)  # the most that fields of a Scored may be
+    inherits: str = ""  # training key of the parent whose weights this one starts from, where they fit
 
     @property
     def key(self) -> str:
@@ -30,7 +36,7 @@ class Job:
     @property
     def training_key(self) -> str:
         """The same for all trials that are points on one training, whatever their rung or scoring split."""
-        body = [self.model, self.experiment, self.data, self.seed, self.budget]
+        body = [self.model, self.experiment, self.data, self.seed, self.budget, self.unit, self.inherits]
         return hashlib.sha256(json.dumps(body).encode("utf-8")).hexdigest()
 
 

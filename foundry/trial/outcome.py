@@ -17,13 +17,15 @@ class Scored:
     loss: float  # nats per token over the whole split
     bits_per_byte: float
     params: int
-    train_flops: int  # forward and backward, of the whole training up to this rung
+    train_flops: int  # forward, backward and the optimizer's products, of the whole training up to this rung
     tokens: int  # training tokens up to this rung
     tokens_per_second: float  # of training in this trial; for display, never for a decision
     seconds: float  # wall clock of this trial; for display, never for a decision
     train_seconds: float  # of these, spent in training steps and scoring
     kv_bytes_per_token: int  # of a float16 key-value cache
     peak_memory: int  # bytes, resident
+    function: str = ""  # the same for programs that compute the same; "" where training went on from a rung
+    recalled: bool = False  # taken over from a program that computes the same, without training again
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import resource
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from torch import nn
 
 from foundry import gates
 from foundry.data import dataset
 from foundry.source import build_model, load_module
-from foundry.training import checkpoint, experiment, init, loop, measure, score
+from foundry.training import checkpoint, experiment, inherit, init, loop, measure, score
+from foundry.trial import functions
 from foundry.trial.job import Job
 from foundry.trial.outcome import Crashed, Diverged, Outcome, OutOfMemory, Rejected, Scored
+
+KEPT = "val_confirm"  # fully trained weights are kept for the candidates scored on it: the test split is next
 
 
 def run(job: Job, checkpoints: Path) -> Outcome:
@@ -45,6 +51,7 @@ class _Trial:
             **self.experiment.model_args,
             "vocab_size": self.dataset.vocab_size,
         }
+        self.checkpoints = checkpoints
         self.folder = checkpoints / job.training_key
 
     def run(self) -> Outcome:
@@ -56,67 +63,106 @@ class _Trial:
             subject = gates.Subject(source=job.model, model_args=self.model_args, batch_size=batch_size)
             if failure := gates.check(subject):
                 return Rejected(gate=failure.gate, reason=failure.reason)
-        steps = self.experiment.steps_for(job.tokens)
         module = load_module(job.model)
-        cost = measure.cost(
+        training = self.experiment.training
+        self.cost = measure.cost(
             lambda: build_model(module, self.model_args),
-            batch_size=self.experiment.training.batch_size,
+            training=training,
             block_size=self.experiment.block_size,
         )
-        training_started = time.perf_counter()
+        if refusal := self._beyond_bounds():
+            return refusal
+        self.training_started = time.perf_counter()
         model = init.initialised(lambda: build_model(module, self.model_args), job.seed)
-        first = self._train(model, steps)
-        trained = time.perf_counter()
-        loss = self._score(model)
-        if loss != loss or loss == float("inf"):
+        if job.inherits:
+            inherit.take_over(self.checkpoints / job.inherits, model)
+        return self._trained_and_scored(model)
+
+    def _beyond_bounds(self) -> Rejected | None:
+        """Refuse what is larger than a run allows, and what cannot make one update within the rung."""
+        if self.job.unit == "flops" and self.cost.flops_per_step > self.job.until:
+            reason = (
+                f"one update takes {self.cost.flops_per_step:.2g} FLOPs, the rung has {self.job.until:.2g}"
+            )
+            return Rejected(gate="budget", reason=reason)
+        for name, most in self.job.bounds.items():
+            if (value := getattr(self.cost, name)) > most:
+                return Rejected(gate=f"max_{name}", reason=f"{value} {name}, more than the {most} allowed")
+        return None
+
+    def _trained_and_scored(self, model: nn.Module) -> Outcome:
+        job = self.job
+        steps, total = (self.cost.updates(amount, job.unit) for amount in (job.until, job.budget))
+        optimizers = loop.build_optimizers(model, self.experiment.training)
+        first = self._resume(model, optimizers, steps)
+        function = ""
+        if first == 0 and steps > functions.UPDATES:
+            self._train(model, optimizers, range(functions.UPDATES), total)
+            function = functions.fingerprint(model, self.experiment, self.dataset.vocab_size)
+            if known := functions.recall(self.checkpoints, function, self.job):
+                return replace(known, seconds=time.perf_counter() - self.started)
+            first = functions.UPDATES
+        began = time.perf_counter()
+        self._train(model, optimizers, range(first, steps), total)
+        seconds = time.perf_counter() - began
+        if first < steps and (steps < total or self.job.split == KEPT):
+            self._save(model, optimizers, steps)
+        outcome = self._scored(
+            model, steps, (steps - first) * self.cost.tokens_per_step / max(seconds, 1e-9)
+        )
+        if not math.isfinite(outcome.loss):
             return Diverged(step=steps)
-        split = self.dataset.splits[job.split]
-        per_step = self.experiment.tokens_per_step
+        outcome = replace(outcome, function=function)
+        if function:
+            functions.remember(self.checkpoints, self.job, outcome)
+        return outcome
+
+    def _scored(self, model: nn.Module, steps: int, tokens_per_second: float) -> Scored:
+        split = self.dataset.splits[self.job.split]
+        loss = score.cross_entropy(model, split.tokens, block_size=self.experiment.block_size)
         ended = time.perf_counter()
         return Scored(
             loss=loss,
             bits_per_byte=score.bits_per_byte(loss, len(split.tokens), split.n_bytes),
-            params=cost.params,
-            train_flops=cost.flops_per_step * self.experiment.training.gradient_accumulation_steps * steps,
-            tokens=steps * per_step,
-            tokens_per_second=(steps - first) * per_step / max(trained - training_started, 1e-9),
+            params=self.cost.params,
+            train_flops=self.cost.flops_per_step * steps,
+            tokens=steps * self.cost.tokens_per_step,
+            tokens_per_second=tokens_per_second,
             seconds=ended - self.started,
-            train_seconds=ended - training_started,
-            kv_bytes_per_token=cost.kv_bytes_per_token,
+            train_seconds=ended - self.training_started,
+            kv_bytes_per_token=self.cost.kv_bytes_per_token,
             peak_memory=_peak_memory(),
         )
 
-    def _train(self, model: nn.Module, steps: int) -> int:
-        """Train to `steps`, from the furthest checkpoint on the way; return the step where that lay."""
-        optimizers = loop.build_optimizers(model, self.experiment.training)
-        first = 0
+    def _resume(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], steps: int) -> int:
+        """Load the furthest checkpoint on the way to `steps`; return the step where that lay."""
         if before := self._furthest(steps):
             with contextlib.suppress(ValueError):  # damaged, by a power cut say: train from the start
-                first = checkpoint.load(before, model, optimizers)
-        total = self.experiment.steps_for(self.job.budget)
+                return checkpoint.load(before, model, optimizers)
+        return 0
+
+    def _train(
+        self, model: nn.Module, optimizers: list[torch.optim.Optimizer], steps: range, total: int
+    ) -> None:
         loop.train(
             model,
             optimizers,
             self.dataset.batches(),
             self.experiment,
             seed=self.job.seed,
-            steps=range(first, steps),
+            steps=steps,
             total=total,
         )
-        if first < steps < total:  # a full training is never resumed
-            with contextlib.suppress(
-                OSError, SafetensorError
-            ):  # a full disk costs the next rung time, not the candidate its score
-                checkpoint.save(self.folder / f"{steps}.safetensors", model, optimizers, steps)
-        return first
+
+    def _save(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], steps: int) -> None:
+        with contextlib.suppress(
+            OSError, SafetensorError
+        ):  # a full disk costs the next rung time, not the candidate its score
+            checkpoint.save(self.folder / f"{steps}.safetensors", model, optimizers, steps)
 
     def _furthest(self, steps: int) -> Path | None:
         reached = [int(path.stem) for path in self.folder.glob("*.safetensors") if int(path.stem) <= steps]
         return self.folder / f"{max(reached)}.safetensors" if reached else None
-
-    def _score(self, model: nn.Module) -> float:
-        tokens = self.dataset.splits[self.job.split].tokens
-        return score.cross_entropy(model, tokens, block_size=self.experiment.block_size)
 
 
 def _line(error: BaseException) -> str:

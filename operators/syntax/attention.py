@@ -1,5 +1,6 @@
 """Find where queries meet keys, and say what an attention layer knows of its sizes."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,8 @@ WIDTHS = ("n_embd", "n_embed", "d_model", "embed_dim", "emb_dim", "hidden_size",
 _HEADS_FIRST = m.Call(
     func=m.Attribute(attr=m.Name("transpose")), args=[m.Arg(m.Integer("1")), m.Arg(m.Integer("2"))]
 )
+
+_EINSUM = re.compile(r"(\w{2,}),(\w{2,})->(\w+)")
 
 Statement = cst.SimpleStatementLine | cst.BaseCompoundStatement
 
@@ -69,7 +72,7 @@ class _Meeting:
 
 
 def _meetings(program: Program) -> Iterator[_Meeting]:
-    """Yield each `scaled_dot_product_attention(q, k, v)` and each `q @ k.transpose(…)` of names.
+    """Yield each `scaled_dot_product_attention(q, k, v)`, each `q @ k.transpose(…)` and its einsum, of names.
 
     Where a layer of the file does that for others, the call of the layer counts and not what it does inside.
     """
@@ -81,6 +84,8 @@ def _meetings(program: Program) -> Iterator[_Meeting]:
         fused = isinstance(node, cst.Call) and leaf(node.func) == "scaled_dot_product_attention"
         if isinstance(node, cst.Call) and (fused or node in delegated):
             meeting = _fused(node)
+        elif isinstance(node, cst.Call) and program.qualified(node.func) == "torch.einsum":
+            meeting = _contraction(node)
         elif isinstance(node, cst.Call) and program.qualified(node.func) == "torch.matmul":
             meeting = _product(node, *(arg.value for arg in node.args)) if len(node.args) == 2 else None
         elif isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.MatrixMultiply):
@@ -129,6 +134,23 @@ def _fused(call: cst.Call) -> _Meeting | None:
 
 def _product(node: cst.CSTNode, left: cst.BaseExpression, right: cst.BaseExpression) -> _Meeting:
     return _Meeting(node, _variable(left), _variable(_transposed(right)))
+
+
+def _contraction(call: cst.Call) -> _Meeting | None:
+    """Read `torch.einsum("bqhf,bkhf->bhqk", q, k)`: tokens meet, the last dimension of both is summed."""
+    spec = call.args[0].value if len(call.args) == 3 else None
+    said = spec.evaluated_value if isinstance(spec, cst.SimpleString) else None
+    read = _EINSUM.fullmatch(said.replace(" ", "")) if isinstance(said, str) else None
+    if read is None:
+        return None
+    left, right, out = read.groups()
+    mine, theirs = set(left) - set(right), set(right) - set(left)
+    summed = (set(left) & set(right)) - set(out)
+    scores = len(mine) == len(theirs) == 1 and mine | theirs <= set(out) and not set(out) - set(left + right)
+    if not scores or summed != {left[-1]} or left[-1] != right[-1]:
+        return None
+    query, key = (_variable(arg.value) for arg in call.args[1:])
+    return _Meeting(call, query, key, tokens_next=left[-2] in mine and right[-2] in theirs)
 
 
 def _variable(node: cst.BaseExpression) -> str:

@@ -35,7 +35,7 @@ def makers(program: Program) -> tuple[Maker, ...]:
     found: list[Maker] = []
     for owner, up, hidden in _layers(program):
         value = value_of(program, up)
-        if value is None or value[0] != 1 or owner.name in attending or not _is_pointwise(owner):
+        if value is None or value[0] != 1 or owner.name in attending or not _is_pointwise(program, owner):
             continue
         for call in program.all(cst.Call):
             if isinstance(call.func, cst.Name) and call.func.value == owner.name:
@@ -102,13 +102,20 @@ def _attending(program: Program) -> set[str]:
         found |= more
 
 
-def _is_pointwise(owner: Class) -> bool:
-    """Tell whether `forward` takes one tensor and does nothing that could mix tokens or need their number."""
+def _is_pointwise(program: Program, owner: Class) -> bool:
+    """Tell whether `forward` takes one tensor and nothing in it could mix tokens or need their number."""
     forward = owner.methods.get("forward")
     if forward is None or len(forward.params.params) != 2 or forward.params.kwonly_params:
         return False
-    unpacks = m.findall(forward, m.AssignTarget(m.Tuple())) and {"shape", "size"} & names(forward)
-    return not unpacks and not _ACROSS_TOKENS & names(forward)
+    held = [program.classes[name] for name in sorted(names(owner.node) & set(program.classes))]
+    return not any(
+        "forward" in one.methods and _mixes_tokens(one.methods["forward"]) for one in (owner, *held)
+    )
+
+
+def _mixes_tokens(forward: cst.FunctionDef) -> bool:
+    unpacks = bool(m.findall(forward, m.AssignTarget(m.Tuple()))) and bool({"shape", "size"} & names(forward))
+    return unpacks or bool(_ACROSS_TOKENS & names(forward))
 
 
 def _at_call(program: Program, owner: Class, call: cst.Call, base: str) -> str | None:

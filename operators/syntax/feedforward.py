@@ -29,8 +29,7 @@ class Layer:
     @property
     def sizes(self) -> list[cst.BaseExpression]:
         """Return the arguments that give the width it takes in and the width it puts out, as far as given."""
-        args = (argument(self.call, 0, "in_features", "nf"), argument(self.call, 1, "out_features", "nx"))
-        return [arg.value for arg in args if arg is not None]
+        return [arg.value for arg in linear_sizes(self.call) if arg is not None]
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,13 @@ def linear_layers(owner: Class) -> dict[str, Layer]:
 def is_linear(call: cst.Call) -> bool:
     """Tell by its name whether a call makes a linear layer."""
     return "linear" in leaf(call.func).lower() or leaf(call.func) == "Conv1D"
+
+
+def linear_sizes(call: cst.Call) -> tuple[cst.Arg | None, cst.Arg | None]:
+    """Return the arguments that give the width taken in and that put out; Conv1D has them in reverse."""
+    if leaf(call.func) == "Conv1D":
+        return argument(call, 1, "nx"), argument(call, 0, "nf")
+    return argument(call, 0, "in_features"), argument(call, 1, "out_features")
 
 
 @lru_cache(maxsize=32)

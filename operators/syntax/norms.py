@@ -9,7 +9,7 @@ import libcst as cst
 import libcst.matchers as m
 
 from operators.syntax.program import Class, Program
-from operators.syntax.tree import argument, assigned, text
+from operators.syntax.tree import argument, assigned, dotted, text, walk
 
 _TORCH = {"torch.nn.LayerNorm": "layernorm", "torch.nn.RMSNorm": "rmsnorm"}
 _OF_QUERIES_OR_KEYS = re.compile(r"(^|[._])(q|k|qk|kv|query|key)(_|$)")
@@ -26,12 +26,40 @@ class Norm:
     mentions: list[cst.BaseExpression]  # as a type, not called: isinstance(module, nn.LayerNorm)
 
     def arguments(self, call: cst.Call) -> tuple[str | None, str | None]:
-        """Return the size and epsilon that a call gives."""
+        """Return the size and epsilon that a call gives, through the settings where it is given those."""
         known = self.owner.parameters() if self.owner is not None else ["normalized_shape", "eps"]
         size = argument(call, 0, *known[:1])
         at = next((at for at, name in enumerate(known) if "eps" in name), len(call.args))
         eps = argument(call, at, *(name for name in known if "eps" in name))
+        if self.owner is not None and size is not None and takes_settings(self.owner):
+            return _of_settings(self.owner, size.value)
         return (text(size.value) if size else None), (text(eps.value) if eps else None)
+
+
+def takes_settings(owner: Class) -> bool:
+    """Tell whether the first argument of `__init__` is no size but holds one: it reads `config.n_embd`."""
+    known = owner.parameters()
+    return bool(known) and owner.init is not None and bool(_read_of(owner.init, known[0]))
+
+
+def _read_of(root: cst.CSTNode, name: str) -> list[cst.Attribute]:
+    return [
+        node
+        for node in walk(root)
+        if isinstance(node, cst.Attribute) and (dotted(node) or "").startswith(f"{name}.")
+    ]
+
+
+def _of_settings(owner: Class, given: cst.BaseExpression) -> tuple[str | None, str | None]:
+    """Return size and epsilon as the caller of `LayerNorm(config)` could spell them."""
+    settings, chain = owner.parameters()[0], dotted(given)
+    found: dict[str, str] = {}
+    for name, _, value in owner.own() if chain is not None else ():
+        read = _read_of(value, settings)
+        if len(read) == 1:
+            spelled = f"{chain}{(dotted(read[0]) or '')[len(settings) :]}"
+            found.setdefault("eps" if "eps" in name else "size", spelled)
+    return found.get("size"), found.get("eps")
 
 
 @lru_cache(maxsize=32)
@@ -84,7 +112,11 @@ def _kind(owner: Class) -> str | None:
     if "layer_norm" in code:
         return "layernorm"
     if re.search(r"sqrt|norm\(", code) and "super()" not in code:
-        return "layernorm" if re.search(r"var\(|- *(self\.)?(mu|mean|u)\b|std\(", code) else "rmsnorm"
+        return (
+            "layernorm"
+            if re.search(r"var\(|- *(self\.)?(mu|mean|u)\b|- *\w+\.mean\(|std\(", code)
+            else "rmsnorm"
+        )
     name = owner.name.lower().replace("_", "")
     return "rmsnorm" if "rmsnorm" in name else "layernorm" if "layernorm" in name else None
 

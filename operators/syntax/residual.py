@@ -64,9 +64,21 @@ def _added(program: Program, call: cst.Call) -> cst.BaseExpression | None:
             assert isinstance(below, cst.BaseExpression), "what is added is an expression"
             return below if isinstance(parent.operator, cst.AddAssign) else None
         if isinstance(parent, (cst.BaseSmallStatement, cst.BaseCompoundStatement)):
-            return None
+            return _added_by_name(program, call)
         below = parent
     return None
+
+
+def _added_by_name(program: Program, call: cst.Call) -> cst.BaseExpression | None:
+    """Return `y` of `x + y` below the line `y = self.attn(x)`, if nothing else reads y."""
+    line, function = program.line_of(call), program.function_of(call)
+    pair = assigned(line) if line is not None else None
+    if pair is None or function is None or pair[1] is not call or not isinstance(pair[0], cst.Name):
+        return None
+    reads = program.reads(function, pair[0].value)
+    total = program.parents[reads[0]] if len(reads) == 1 else None
+    adds = isinstance(total, cst.BinaryOperation) and isinstance(total.operator, cst.Add)
+    return reads[0] if adds else None
 
 
 def norm_of(program: Program, expression: cst.BaseExpression, stream: str) -> cst.Call | None:

@@ -1,7 +1,7 @@
 """Find the loop that runs a model's blocks, and work on it.
 
-`for block in self.transformer.h`, `for i, layer in enumerate(self.layers)`, an index into `self.blocks` and a
-Sequential that is called as a whole are one thing.
+`for block in self.transformer.h`, `for i, layer in enumerate(self.layers)`, an index into `self.blocks`, a
+function of the file that takes each one's parameters and a Sequential called as a whole are one thing.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ class Stack:
     loop: cst.For
     blocks: str  # self.transformer.h
     statement: Statement  # of the loop's body, holds the call
-    call: cst.Call  # block(x)
+    call: cst.Call  # block(x), or block(x, p) where the list holds parameters alone
     stream: str  # x
     index: str | None
 
@@ -100,7 +100,7 @@ def _stacks(program: Program) -> Iterator[Stack]:
             continue
         blocks, called, index = head
         made = _list_made(program, owner, blocks)
-        run = _run(loop, called)
+        run = _run(program, loop, called)
         if made is None or run is None:
             continue
         statement, call, stream = run
@@ -127,8 +127,8 @@ def _head(loop: cst.For) -> tuple[str, str, str | None] | None:
     return None
 
 
-def _run(loop: cst.For, called: str) -> tuple[Statement, cst.Call, str] | None:
-    """Return where the body says `x = block(x, …)`, the call, and x."""
+def _run(program: Program, loop: cst.For, called: str) -> tuple[Statement, cst.Call, str] | None:
+    """Return where the body says `x = block(x, …)`, or `x = function(x, p, …)`, the call, and x."""
     for statement in loop.body.body:
         for node in walk(statement):
             pair = assigned(node)
@@ -136,10 +136,17 @@ def _run(loop: cst.For, called: str) -> tuple[Statement, cst.Call, str] | None:
                 continue
             stream, call = pair[0].value, pair[1]
             first = call.args[0].value if call.args else None
-            if text(call.func) == called and first is not None and dotted(first) == stream:
+            runs = text(call.func) == called or _takes(program, call, called)
+            if runs and first is not None and dotted(first) == stream:
                 assert isinstance(statement, Statement), "the body of a loop on lines of its own"
                 return statement, call, stream
     return None
+
+
+def _takes(program: Program, call: cst.Call, called: str) -> bool:
+    """Tell whether a function of the file is given what the loop is at."""
+    own = isinstance(call.func, cst.Name) and call.func.value in program.functions
+    return own and any(text(arg.value) == called for arg in call.args[1:])
 
 
 def _list_made(program: Program, owner: Class, blocks: str) -> cst.Call | None:
@@ -147,9 +154,10 @@ def _list_made(program: Program, owner: Class, blocks: str) -> cst.Call | None:
     if owner.init is None:
         return None
     for line in owner.init.body.body:
+        known = program.classes.keys() | program.functions.keys()
         for call in (node for node in walk(line) if isinstance(node, cst.Call)):
             counted = any(isinstance(node, (cst.ListComp, cst.GeneratorExp)) for node in walk(call))
-            makes = leaf(call.func) in _LISTS and any(made in program.classes for made in _made_in(call))
+            makes = leaf(call.func) in _LISTS and any(made in known for made in _made_in(call))
             if counted and makes and label(program, call) == blocks.rpartition(".")[2]:
                 return call
     return None

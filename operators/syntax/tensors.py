@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import libcst as cst
 
 from operators.syntax.layers import Layer, layers
-from operators.syntax.norms import norms
+from operators.syntax.norms import norms, takes_settings
 from operators.syntax.patch import Patch
 from operators.syntax.program import Class, Program
 from operators.syntax.residual import sublayers
@@ -124,7 +124,9 @@ def wrapped(program: Program, node: cst.BaseExpression, whole: cst.BaseExpressio
 def norm_layer(program: Program, patch: Patch, kind: str, width: str) -> str:
     """Write a layer that normalises: the file's own where its size is all that it needs, or else torch's."""
     for norm in norms(program):
-        if norm.kind == kind and norm.owner is not None and len(_required(norm.owner)) == 1:
+        owner = norm.owner
+        sized = owner is not None and len(_required(owner)) == 1 and not takes_settings(owner)
+        if norm.kind == kind and sized:
             return f"{norm.spelled}({width})"
     name = {"rmsnorm": "RMSNorm", "layernorm": "LayerNorm"}[kind]
     return f"{patch.spell(f'torch.nn.{name}')}({width}, eps=1e-5)"

@@ -58,7 +58,13 @@ def _looked_up(scope: cst.CSTNode, node: cst.BaseExpression) -> cst.BaseExpressi
 
 
 def product(node: cst.BaseExpression) -> tuple[Fraction, str] | None:
-    """Read `4 * n`, `n * 4`, `int(8 * n / 3)` or `8 * n // 3` as ratio and base; plain `n` has ratio 1."""
+    """Read `4 * n`, `n * 4`, `int(8 * n / 3)` or `8 * n // 3` as ratio and base; plain `n` has ratio 1.
+
+    `a if a is not None else 4 * n` is read as what holds where nothing is given.
+    """
+    if isinstance(node, cst.IfExp):
+        given = m.Comparison(comparisons=[m.ComparisonTarget(m.IsNot(), m.Name("None"))])
+        return product(node.orelse) if m.matches(node.test, given) else None
     if isinstance(node, (cst.Name, cst.Attribute)):
         name = dotted(node)
         return (Fraction(1), name) if name is not None else None

@@ -1,7 +1,7 @@
 """Policies that choose a parent, one file each.
 
-A policy is a module with `choose(living, rungs, rng)`: from birth numbers in order of age, their scores,
-and a generator, it names one.
+A policy is a module with `choose(living, archive, rng)`: from birth numbers in order of age, what is known of
+them, and a generator, it names one.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import pkgutil
 import random
 from collections.abc import Callable, Sequence
 
-from population.rungs import Rungs
+from population.archive import Archive
 
-Policy = Callable[[Sequence[int], Rungs, random.Random], int]
+Policy = Callable[[Sequence[int], Archive, random.Random], int]
 
 
 def names() -> list[str]:

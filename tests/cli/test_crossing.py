@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 from pathlib import Path
 
@@ -12,10 +11,8 @@ import operators
 from foundry.cli.crossing import cross, source_of
 from foundry.cli.mutations import find_edit
 from foundry.seed import read_model
-from foundry.trial.outcome import Scored
 from genome import Arena, Candidate
 from operators import Source
-from population.search import Search, Settings
 
 EXPERIMENT = (Path(__file__).parents[2] / "experiments" / "micro.yaml").read_text()
 
@@ -103,28 +100,3 @@ def test_parents_that_contradict_each_other_have_no_child(family: Family) -> Non
     seed = family.members[0]
     mother, father = (family.breed(seed, "learning_rate", variant) for variant in ("x2", "x0.5"))
     assert cross(family.arena, family.members, mother, father) is None
-
-
-def test_about_a_tenth_of_births_have_two_different_parents() -> None:
-    search = Search(Settings(tokens=9000, generations=60, confirm_seeds=1))
-    noise = random.Random(0)
-    while order := search.ask():
-        search.tell(order, scored(2.0 + noise.random()))
-    mates = [birth for birth in search.births if birth.mate is not None]
-    assert 0.05 < len(mates) / len(search.births) < 0.15
-    assert all(birth.mate != birth.parent for birth in mates)
-
-
-def scored(loss: float) -> Scored:
-    return Scored(
-        loss=loss,
-        bits_per_byte=loss,
-        params=1,
-        train_flops=1,
-        tokens=1,
-        tokens_per_second=1.0,
-        seconds=1.0,
-        train_seconds=1.0,
-        kv_bytes_per_token=1,
-        peak_memory=1,
-    )

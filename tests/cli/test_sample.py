@@ -128,7 +128,7 @@ def test_the_weights_of_a_candidate_are_those_of_its_trial(arena: Path, tmp_path
         experiment=files["experiment.yaml"],
         data=plan.data,
         seed=4,
-        tokens=8_000,
+        until=8_000,
         budget=8_000,
         gated=False,
     )

@@ -44,11 +44,11 @@ def seed_source(name: str) -> Source:
 
 def foreign_source(name: str) -> Source:
     """Return a source that was not written for this project, with an experiment that gives no arguments."""
-    path = Path(__file__).parent / "sources" / f"{name}.txt"
-    return Source(path.read_text(encoding="utf-8"), "name: foreign\n")
+    return Source((_FOREIGN / f"{name}.txt").read_text(encoding="utf-8"), "name: foreign\n")
 
 
-FOREIGN = ("modular", "llama_like", "lecture", "speedrun")
+_FOREIGN = Path(__file__).parent / "sources"
+FOREIGN = tuple(sorted(path.stem for path in _FOREIGN.glob("*.txt")))
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,8 @@ def _statements(text: str) -> list[tuple[str, str, str]]:
     for node in sorted(nodes, key=lambda node: node.lineno):
         body = getattr(node, "body", None)
         last = body[0].lineno - 1 if body else node.end_lineno
+        while body and lines[last - 1].lstrip()[:1] in ("", "#") and last > node.lineno:
+            last -= 1  # a comment above the first line of a body belongs to that line
         header = {k: v for k, v in ast.iter_fields(node) if k not in ("body", "orelse")}
         meaning = repr([(k, _dump(v)) for k, v in header.items()]) + type(node).__name__
         start = node.lineno - 1

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from operator_support import (
+    FOREIGN,
     SEEDS,
     applied,
     assert_runs,
@@ -124,6 +125,6 @@ def test_many_walks(seed: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["modular", "llama_like", "lecture", "speedrun"])
+@pytest.mark.parametrize("name", FOREIGN)
 def test_walks_from_foreign_sources(name: str) -> None:
     check_walks(foreign_source(name), range(3), 10)

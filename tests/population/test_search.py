@@ -1,116 +1,87 @@
-"""The search decides the same whatever the workers, and spends what the ladder promises."""
+"""The search decides the same whatever the workers, and spends what the ladder and the budget promise."""
 
 from __future__ import annotations
 
+import functools
 import random
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from worlds import FLOPS, MENU, World, alone, play, scored
 
-from foundry.trial.outcome import Crashed, Outcome, Rejected, Scored
-from population import selection
+from foundry.trial.outcome import Crashed, Rejected
 from population.confirmation import verdict
+from population.looks import LEVEL
+from population.orders import Order
 from population.rungs import Rungs
-from population.search import SEED_MODEL, Order, Search, SeedModelFailed, Settings
+from population.search import Search, SeedModelFailed
+from population.settings import SEED_MODEL, Settings
 
-SMALL = Settings(tokens=9000, generations=4, population=5, confirm_seeds=6)
-
-
-def scored(loss: float) -> Scored:
-    return Scored(
-        loss=loss,
-        bits_per_byte=loss / 0.7,
-        params=1,
-        train_flops=1,
-        tokens=1,
-        tokens_per_second=1.0,
-        seconds=1.0,
-        train_seconds=1.0,
-        kv_bytes_per_token=1,
-        peak_memory=1,
-    )
+SMALL = Settings(tokens=9000, generations=4, population=5, update=10)
 
 
-class World:
-    """Candidates with a true quality that they hand on, noise by seed, and a gain from longer training."""
-
-    def __init__(self, step: float = 0.02, noise: float = 0.01) -> None:
-        self.quality = {SEED_MODEL: 2.0}
-        self.step, self.noise = step, noise
-
-    def run(self, order: Order) -> Outcome:
-        if order.birth:
-            change = random.Random(f"quality {order.number}").gauss(0, self.step)
-            self.quality[order.number] = self.quality[order.birth.parent] + change
-            if order.number % 7 == 3:
-                return Rejected(gate="finite", reason="NaN")
-            if order.number % 11 == 5:
-                return Crashed(reason="RuntimeError")
-        luck = random.Random(f"{order.number} {order.seed} {order.split}").gauss(0, self.noise)
-        return scored(self.quality[order.number] + luck + 0.4 * (2 - order.rung))
-
-
-def play(search: Search, world: World, workers: int, pick: Callable[[list[Order]], int]) -> list[Order]:
-    """Carry a search to its end; `pick` says which of the running trials ends next."""
-    running: list[Order] = []
-    while True:
-        while len(running) < workers and (order := search.ask()):
-            running.append(order)
-        if search.finished:
-            return search.orders
-        order = running.pop(pick(running))
-        search.tell(order, world.run(order))
-
-
-def alone(plan: Settings, world: World | None = None) -> Search:
-    search = Search(plan)
-    play(search, world or World(), 1, lambda running: 0)
-    return search
+@functools.cache
+def reference() -> Search:
+    return alone(SMALL)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 12), st.randoms(use_true_random=False))
 def test_any_number_of_workers_in_any_order_gives_the_same_orders(workers: int, rng: random.Random) -> None:
-    search = Search(SMALL)
+    search = Search(SMALL, MENU)
     orders = play(search, World(), workers, lambda running: rng.randrange(len(running)))
-    reference = alone(SMALL)
-    assert orders == reference.orders
-    assert verdict(search) == verdict(reference)
+    assert orders == reference().orders
+    assert search.breeding.credit.table() == reference().breeding.credit.table()
+    assert search.archive.confirmed == reference().archive.confirmed
+    assert search.archive.tested == reference().archive.tested
 
 
 def test_more_generations_begin_with_the_same_births() -> None:
-    short, long = alone(SMALL), alone(replace(SMALL, generations=9))
-    assert long.births[: len(short.births)] == short.births
-    assert len(long.births) == 45
+    short, long = alone(SMALL).archive.births, alone(replace(SMALL, generations=9)).archive.births
+    assert long[: len(short)] == short
+    assert len(long) == 45
 
 
 def test_another_seed_is_another_run() -> None:
     plan = replace(SMALL, generations=12)
-    assert alone(plan).births != alone(replace(plan, seed=1)).births
+    assert alone(plan).archive.births != alone(replace(plan, seed=1)).archive.births
+
+
+def test_the_first_trial_goes_alone_because_it_tells_what_a_token_costs() -> None:
+    search = Search(SMALL, MENU)
+    first = search.ask()
+    assert first is not None
+    assert search.ask() is None
+    search.tell(first, scored(2.0, tokens=1000, flops=1000 * FLOPS))
+    assert search.ask() is not None
 
 
 def test_orders_wait_for_outcomes_older_than_the_lag() -> None:
-    search = Search(SMALL)
+    search, world = Search(SMALL, MENU), World()
+    first = search.ask()
+    assert first is not None
+    search.tell(first, world.run(search, first))
     asked = []
     while order := search.ask():
+        world.bear(search, order)
         asked.append(order)
     assert len(asked) == SMALL.lag + 1
     for order in asked[1:]:
-        search.tell(order, scored(2.0))
+        search.tell(order, world.run(search, order))
     assert search.ask() is None
-    search.tell(asked[0], scored(2.0))
+    search.tell(asked[0], world.run(search, asked[0]))
     assert search.ask() is not None
 
 
 def test_the_ladder_spends_what_it_promises() -> None:
     plan = replace(SMALL, generations=20, population=8)
-    search = alone(plan, World())
-    count = Counter(order.rung for order in search.orders if order.split == "val_search" and order.seed == 0)
-    scored_at_0 = len(search.rungs.losses[0])
+    search = alone(plan)
+    own = [order for order in search.orders if order.split == "val_search" and order.seed == 0]
+    count = Counter(order.rung for order in own)
+    scored_at_0 = len(search.archive.rungs.losses[0])
     assert count[0] == plan.births + 1
     assert count[1] <= scored_at_0 // plan.eta + 1  # and the seed model, which always climbs
     assert count[2] <= count[1] // plan.eta + 1
@@ -128,25 +99,26 @@ def test_nobody_is_promoted_twice_or_out_of_turn() -> None:
 
 
 def test_who_climbs_was_resumable_all_the_while() -> None:
-    search, world = Search(replace(SMALL, generations=12)), World()
+    search, world = Search(replace(SMALL, generations=12), MENU), World()
     dropped: set[int] = set()
     running: list[Order] = []
     while not search.finished:
         while len(running) < 3 and (order := search.ask()):
+            world.bear(search, order)
             if order.rung > 0 and order.split == "val_search" and order.seed == 0:
                 assert order.number not in dropped
             running.append(order)
         if running:
             order = running.pop(0)
-            search.tell(order, world.run(order))
+            search.tell(order, world.run(search, order))
             dropped |= {o.number for o in search.orders} - search.resumable()
     assert len(dropped) > 30
 
 
-def test_too_few_finalists_are_topped_up_side_by_side() -> None:
+def test_too_few_finalists_are_topped_up() -> None:
     search = alone(replace(SMALL, generations=1, population=6))
-    assert search.finalists is not None
-    assert len(search.finalists) == SMALL.finalists
+    assert search.confirming is not None
+    assert len(search.confirming.finalists) == SMALL.finalists
 
 
 def test_the_best_of_its_rung_climbs() -> None:
@@ -162,33 +134,40 @@ def test_the_best_of_its_rung_climbs() -> None:
 
 
 def test_confirmation_uses_fresh_seeds_and_an_unseen_split() -> None:
-    search = alone(SMALL)
+    search = alone(replace(SMALL, ablation_seeds=0))
     confirming = [order for order in search.orders if order.split == "val_confirm"]
     searching = {order.seed for order in search.orders if order.split == "val_search"}
+    assert search.confirming is not None
     assert not searching & {order.seed for order in confirming}
-    numbers = {order.number for order in confirming}
-    assert numbers == {SEED_MODEL, *(search.finalists or [])}
-    assert Counter(order.number for order in confirming) == dict.fromkeys(numbers, SMALL.confirm_seeds)
-    assert {order.rung for order in confirming} == {search.rungs.top}
+    assert {order.number for order in confirming} == {SEED_MODEL, *search.confirming.finalists}
+    seeds = Counter(order.number for order in confirming)
+    assert set(seeds.values()) <= set(SMALL.looks)
+    assert seeds[SEED_MODEL] == max(seeds.values())
+    assert {order.rung for order in confirming} == {search.archive.rungs.top}
 
 
-def test_a_real_gain_is_confirmed_and_crowned() -> None:
-    result = verdict(alone(replace(SMALL, generations=20), World(step=0.05)))
-    assert result.champion != SEED_MODEL
+def test_a_real_gain_is_confirmed_crowned_and_tested_with_the_seeds_of_confirmation() -> None:
+    search = alone(replace(SMALL, generations=20), World(step=0.05))
+    result = verdict(search)
     assert result.beyond_noise
+    assert result.finalists[0].standing.p_adjusted <= LEVEL
     assert result.finalists[0].comparison.high < 0
+    assert result.test is not None
+    assert result.test.mean_difference < -0.05
+    tested = [order for order in search.orders if order.split == "test"]
+    assert {order.number for order in tested} == {SEED_MODEL, result.champion}
+    trained = {(order.number, order.seed) for order in search.orders if order.split == "val_confirm"}
+    assert {(order.number, order.seed) for order in tested} <= trained
 
 
 def test_null_mutations_are_hardly_ever_called_better() -> None:
-    claims = sum(
-        verdict(alone(replace(SMALL, seed=seed), World(step=0.0))).beyond_noise
-        for seed in range(0, 4000, 100)
-    )
-    assert claims <= 4  # 5% of 40 runs are 2
+    runs = [alone(replace(SMALL, seed=seed), World(step=0.0)) for seed in range(0, 8000, 100)]
+    claims = sum(run.confirming is not None and run.confirming.champion is not None for run in runs)
+    assert claims <= 4  # 1% of 80 runs is less than one; five by chance are one case in a thousand
 
 
 def test_a_seed_model_that_fails_ends_the_run() -> None:
-    search = Search(SMALL)
+    search = Search(SMALL, MENU)
     order = search.ask()
     assert order is not None
     with pytest.raises(SeedModelFailed, match="finite, NaN"):
@@ -196,32 +175,70 @@ def test_a_seed_model_that_fails_ends_the_run() -> None:
 
 
 def test_a_run_in_which_every_child_fails_ends_with_the_seed_model() -> None:
-    search = Search(SMALL)
-    while True:
-        order = search.ask()
-        if order is None:
-            assert search.finished
-            break
-        search.tell(order, Crashed(reason="no") if order.number else scored(2.0))
+    search, world = Search(SMALL, MENU), World()
+    while order := search.ask():
+        world.bear(search, order)
+        search.tell(order, Crashed(reason="no") if order.number else world.run(search, order))
+    assert search.finished
     assert verdict(search).champion == SEED_MODEL
 
 
-@pytest.mark.parametrize("name", selection.names())
-def test_policies_choose_among_the_living_and_depend_on_the_generator_alone(name: str) -> None:
-    rungs = Rungs(2, 3, always=0)
-    for number in range(10):
-        rungs.record(number, 0, 2.0 + number / 100)
-    choose = selection.policy(name)
-    living = [3, 5, 7, 9]
-    chosen = [choose(living, rungs, random.Random(i)) for i in range(200)]
-    assert set(chosen) <= set(living)
-    assert chosen == [choose(living, rungs, random.Random(i)) for i in range(200)]
-    assert [choose([4], rungs, random.Random(0))] == [4]
+@pytest.mark.parametrize("unit", ["flops", "tokens"])
+@pytest.mark.parametrize("trainings", [60, 150, 400])
+def test_a_run_stops_at_its_budget(unit: str, trainings: int) -> None:
+    budget = trainings * SMALL.tokens * (FLOPS if unit == "flops" else 1)
+    plan = replace(SMALL, generations=10_000, budget=budget, budget_unit=unit)
+    search = alone(plan, World(step=0.05))
+    spent = getattr(search.archive.spending.total, unit)
+    assert spent <= 1.05 * budget
+    assert spent >= 0.7 * budget  # what confirmation had no need of is left over
+    assert len(search.archive.births) > trainings / 2
 
 
-def test_a_tournament_compares_at_the_highest_common_rung() -> None:
-    rungs = Rungs(3, 3, always=0)
-    for number, losses in {1: [2.5, 2.0, 1.5], 2: [2.4, 2.1], 3: [2.6, 1.9]}.items():
-        for rung, loss in enumerate(losses):
-            rungs.record(number, rung, loss)
-    assert selection.policy("tournament")([1, 2, 3], rungs, random.Random(0)) == 3
+def test_all_that_is_run_is_charged() -> None:
+    search = alone(replace(SMALL, race_seeds=0, ablation_seeds=0), World(failures=False))
+    gates = 2 * SMALL.update * len(search.archive.births)
+    deepest: dict[tuple[int, int], int] = {}
+    for order in search.orders:
+        key = (order.number, order.seed)
+        deepest[key] = max(deepest.get(key, 0), SMALL.tokens // SMALL.share(order.rung))
+    assert search.archive.spending.total.tokens == sum(deepest.values()) + gates
+    assert search.archive.spending.total.flops == FLOPS * search.archive.spending.total.tokens
+
+
+def test_a_crash_is_charged_in_full_and_a_rejection_for_its_gates() -> None:
+    search, world = Search(SMALL, MENU), World()
+    spent = {}
+    while len(spent) < 2:
+        order = search.ask()
+        assert order is not None
+        world.bear(search, order)
+        before = search.archive.spending.total.tokens
+        outcome = world.run(search, order)
+        if order.number in (1, 2):
+            outcome = Crashed(reason="no") if order.number == 1 else Rejected(gate="finite", reason="NaN")
+        search.tell(order, outcome)
+        while search.archive.applied < len(search.orders) and search._apply_next():
+            pass
+        if order.number in (1, 2):
+            spent[order.number] = search.archive.spending.total.tokens - before + 0 * order.index
+    gates = 2 * SMALL.update
+    assert spent[1] == 0  # it had been expected to train, and is taken to have done so
+    assert spent[2] == gates - (SMALL.tokens // 9 + gates)
+
+
+def test_a_search_that_is_closed_ends_with_what_it_has_and_is_replayed() -> None:
+    plan = replace(SMALL, generations=100, budget=3600, budget_unit="seconds")
+
+    def closed() -> Search:
+        search = Search(plan, MENU)
+        search.close(orders=60, allowance=40)
+        play(search, World(step=0.05), 2, lambda running: 0)
+        return search
+
+    search = closed()
+    assert search.orders == closed().orders
+    assert all(order.index < 60 for order in search.orders if order.birth)
+    confirmed = [order for order in search.orders if order.split == "val_confirm"]
+    assert 0 < len(confirmed) <= 40
+    assert len({order.index for order in confirmed} & set(range(60))) == 0

@@ -149,15 +149,6 @@ def test_any_text_is_an_experiment_or_a_mistake(text: str) -> None:
         assert isinstance(parse(text), Experiment)
 
 
-@pytest.mark.parametrize(
-    ("tokens", "steps"), [(0, 1), (767, 1), (768, 1), (1535, 1), (1536, 2), (1_536_000, 2000)]
-)
-def test_a_budget_of_tokens_pays_for_whole_updates_and_at_least_one(tokens: int, steps: int) -> None:
-    experiment = parse("model_args: {block_size: 64}")
-    assert experiment.tokens_per_step == 12 * 64
-    assert experiment.steps_for(tokens) == steps
-
-
 def test_accumulation_counts_as_tokens() -> None:
     experiment = parse(
         "model_args: {block_size: 8}\ntraining: {batch_size: 3, gradient_accumulation_steps: 5}"

@@ -8,6 +8,7 @@ from torch import nn
 from training_helpers import sizes, source_of
 
 from foundry.source import build_model, load_module
+from foundry.training.experiment import Training
 from foundry.training.measure import Cost, cost
 
 RECIPE: dict[str, object] = {
@@ -15,9 +16,16 @@ RECIPE: dict[str, object] = {
 }
 
 
-def cost_of(source: str, model_args: dict[str, object], batch_size: int = 12, block_size: int = 64) -> Cost:
+def cost_of(
+    source: str,
+    model_args: dict[str, object],
+    batch_size: int = 12,
+    block_size: int = 64,
+    optimizer: str = "adamw",
+) -> Cost:
     module = load_module(source)
-    return cost(lambda: build_model(module, model_args), batch_size=batch_size, block_size=block_size)
+    training = Training(batch_size=batch_size, optimizer=optimizer)
+    return cost(lambda: build_model(module, model_args), training=training, block_size=block_size)
 
 
 def test_v1_costs_what_nanogpt_says() -> None:
@@ -37,6 +45,18 @@ def test_v2_flops_are_those_of_its_matrix_products() -> None:
     found = cost_of(source_of("v2"), {**RECIPE, "n_kv_head": 2})
     in_blocks = 4 * (2 * 128 * 128 + 2 * 128 * 64 + 3 * 128 * 341)
     assert found.flops_per_step == 12 * 64 * (6 * (in_blocks + 65 * 128) + 12 * 4 * 128 * 64)
+
+
+def test_the_products_of_muon_are_counted() -> None:
+    adamw, muon = (cost_of(source_of("v1"), RECIPE, optimizer=name) for name in ("adamw", "muon"))
+    square = 2 * 128**3  # FLOPs of one product of two 128 x 128 matrices
+    iterations = 5 + 2 * 4 + 4  # polynomials, then gram and product from the second iteration on
+
+    def matrix(long: int) -> int:
+        return iterations * square + 2 * 2 * 128 * 128 * long  # gram before, product with x after
+
+    per_layer = matrix(128) + matrix(3 * 128) + 2 * matrix(4 * 128)
+    assert muon.flops_per_step - adamw.flops_per_step == 4 * per_layer
 
 
 def test_flops_grow_with_the_batch() -> None:
@@ -67,7 +87,7 @@ def test_a_model_larger_than_memory_is_counted() -> None:
         devices.update(p.device.type for p in model.parameters())
         return model
 
-    found = cost(build, batch_size=64, block_size=64)
+    found = cost(build, training=Training(batch_size=64), block_size=64)
     n = 128_256 * 65_536 + 64 * 65_536 + 2 * (12 * 65_536**2 + 2 * 65_536) + 65_536
     assert (found.params, devices) == (n, {"meta"})  # 440 GB of parameters
 

@@ -37,7 +37,7 @@ def job(text: Path) -> Job:
     experiment = EXPERIMENT.replace("shakespeare_char", str(text))
     sha256 = dataset.load(Data(dataset=str(text))).sha256
     return Job(
-        model=V1, experiment=experiment, data=sha256, seed=0, tokens=5 * STEP, budget=20 * STEP, gated=False
+        model=V1, experiment=experiment, data=sha256, seed=0, until=5 * STEP, budget=20 * STEP, gated=False
     )
 
 
@@ -97,23 +97,23 @@ def test_going_on_from_a_rung_equals_training_through(pool: Pool, job: Job, chec
     outcomes(pool, first=climbing)
     saved = checkpoints / climbing.training_key
     assert [path.name for path in saved.iterdir()] == ["5.safetensors"]
-    resumed = outcomes(pool, second=replace(climbing, tokens=15 * STEP))["second"]
+    resumed = outcomes(pool, second=replace(climbing, until=15 * STEP))["second"]
     for path in saved.iterdir():
         path.unlink()
-    through = outcomes(pool, through=replace(climbing, tokens=15 * STEP))["through"]
+    through = outcomes(pool, through=replace(climbing, until=15 * STEP))["through"]
     assert loss_of(resumed) == loss_of(through)
 
 
 def test_seeds_and_splits_are_part_of_the_key(job: Job) -> None:
     others = [
         replace(job, seed=1),
-        replace(job, tokens=6 * STEP),
+        replace(job, until=6 * STEP),
         replace(job, split="test"),
         rogue(job, "pass"),
     ]
     assert len({job.key, *(other.key for other in others)}) == 5
     assert replace(job, gated=True).key == job.key
-    assert replace(job, tokens=6 * STEP).training_key == job.training_key
+    assert replace(job, until=6 * STEP).training_key == job.training_key
 
 
 def test_every_way_to_end_has_its_outcome_and_harms_nobody(pool: Pool, job: Job) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from population.rungs import Rungs
+from population.archive import Archive
 
 
-def choose(living: Sequence[int], rungs: Rungs, rng: random.Random) -> int:
+def choose(living: Sequence[int], archive: Archive, rng: random.Random) -> int:
     """Choose a parent among `living`, which is not empty."""
     return rng.choice(living)

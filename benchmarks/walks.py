@@ -1,0 +1,263 @@
+"""Random walks: long rows of edits from the seed models, each put through the gates.
+
+    python -m benchmarks.walks --walks 500
+
+Odd walks begin at v1 and even ones at v2. A step draws an operator from those that find something, each as
+likely as the next, then one of its edits. The child must parse, print back byte for byte and come out the
+same when its parent is read afresh; whether it passes the gates is counted, by operator. The walk goes on
+from a child that passes, and otherwise from its parent again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+import torch
+
+import operators
+from foundry import gates
+from foundry.errors import UserError
+from foundry.training import experiment
+from operators import Edit, Source
+from operators.syntax.experiment import read_experiment
+from operators.syntax.program import read_program
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "operator_walks.md"
+SEEDS = ("v1", "v2")
+LENGTH = 30
+VOCABULARY = 65
+OFTEN = 10  # walks from one writing of the page to the next
+RENEWED = 50  # walks of a worker before another takes its place: executed sources stay in memory
+BROKEN = "promise"  # stands where the gate stands, for what no operator may do
+
+EXPERIMENT = """\
+name: walk
+base_model: {seed}
+model_args:
+  n_layer: 2
+  n_head: 4
+  n_embd: 64
+  block_size: 32
+  dropout: 0.0
+  bias: false
+training:
+  batch_size: 8
+  gradient_accumulation_steps: 1
+  max_iters: 800
+  optimizer: adamw
+  learning_rate: 1.0e-3
+  min_lr: 1.0e-4
+  weight_decay: 0.1
+  beta1: 0.9
+  beta2: 0.99
+  grad_clip: 1.0
+  schedule: cosine
+  warmup_iters: 40
+  lr_decay_iters: 800
+data:
+  dataset: shakespeare_char
+  split: standard
+  filters: []
+  dedupe: none
+  curriculum: none
+"""
+
+
+class BrokenPromiseError(Exception):
+    """An operator gave text that does not parse or print back, or differs from one time to the next."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One proposal of a walk, and the gate that stopped it; no gate where it passed."""
+
+    walk: int
+    edit: Edit
+    gate: str
+    reason: str
+    parent: Source
+    child: Source
+
+
+def start(walk: int) -> Source:
+    """Return the seed model that a walk begins at, with an experiment that names every key."""
+    seed = SEEDS[(walk - 1) % len(SEEDS)]
+    model = (ROOT / "foundry" / "models" / f"{seed}.py").read_text(encoding="utf-8")
+    return Source(model, EXPERIMENT.format(seed=seed))
+
+
+def steps(walk: int, length: int = LENGTH) -> Iterator[Step]:
+    """Yield the steps of one walk, the same for the same number. Raises BrokenPromiseError."""
+    rng = random.Random(f"walk/{walk}")
+    source, menu = start(walk), dict[str, list[Edit]]()
+    for _ in range(length):
+        edit = draw(source, menu, rng)
+        child = applied(source, edit)
+        gate, reason = verdict(child)
+        yield Step(walk, edit, gate, reason, source, child)
+        if not gate:
+            source, menu = child, {}
+
+
+def draw(source: Source, menu: dict[str, list[Edit]], rng: random.Random) -> Edit:
+    """Draw one of the operators that find something, then one of its edits.
+
+    Only operators that are drawn are asked; `menu` remembers what they found.
+    """
+    names = sorted(operators.load())
+    while True:  # some operator always finds something
+        name = rng.choice(names)
+        if name not in menu:
+            menu[name] = operators.lookup(name).sites(source)
+        if menu[name]:
+            return rng.choice(menu[name])
+        names.remove(name)
+
+
+def applied(source: Source, edit: Edit) -> Source:
+    """Apply an edit and hold the operator to what it promises of any source.
+
+    Raises:
+        BrokenPromiseError: the message names the edit.
+        Exception: whatever an operator raises, which it never should.
+    """
+    child = operators.apply(source, edit)
+    read_program.cache_clear()
+    read_experiment.cache_clear()
+    if operators.apply(source, edit) != child:
+        raise BrokenPromiseError(f"{edit} gives something else the second time")
+    program = read_program(child.model)
+    if program is None:
+        raise BrokenPromiseError(f"{edit} does not parse")
+    if program.module.code != child.model:
+        raise BrokenPromiseError(f"{edit} does not print back as it was parsed")
+    if _canonical(source) == _canonical(child):
+        raise BrokenPromiseError(f"{edit} changes nothing")
+    return child
+
+
+_canonical = lru_cache(maxsize=8)(operators.canonical)  # a child's is asked for again where it is the parent
+
+
+def verdict(source: Source) -> tuple[str, str]:
+    """Return the gate that stops a source, and its reason; two empty texts if it passes all of them."""
+    try:
+        parsed = experiment.parse(source.experiment)
+    except UserError as error:
+        return "experiment", str(error)
+    args = {**parsed.model_args, "vocab_size": VOCABULARY}
+    batch_size = parsed.training.batch_size
+    failure = gates.check(gates.Subject(source=source.model, model_args=args, batch_size=batch_size))
+    return (failure.gate, failure.reason) if failure is not None else ("", "")
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What is kept of a walk: each edit with the gate that stopped it, and how long it took."""
+
+    number: int
+    verdicts: tuple[tuple[Edit, str, str], ...]
+    seconds: float
+
+
+def take(walk: int, length: int, keep: Path | None) -> Walk:
+    """Take one walk; what an operator raises ends it and is kept as a verdict."""
+    torch.set_num_threads(1)
+    began = time.process_time()
+    verdicts: list[tuple[Edit, str, str]] = []
+    try:
+        for step in steps(walk, length):
+            verdicts.append((step.edit, step.gate, step.reason))
+            if step.gate and keep is not None:
+                _save(step, len(verdicts), keep)
+    except Exception as error:
+        edit = Edit("(none)", "", "")
+        verdicts.append((edit, BROKEN, f"{type(error).__name__}: {error}"))
+    return Walk(walk, tuple(verdicts), time.process_time() - began)
+
+
+def _save(step: Step, number: int, folder: Path) -> None:
+    """Write the child that failed, its parent's model and its experiment, under a name that says which."""
+    stem = f"{step.edit.operator}-{step.gate}-{step.walk:04d}-{number:02d}"
+    said = f"# {step.edit}\n# {step.gate}: {step.reason}\n"
+    (folder / f"{stem}.py").write_text(said + step.child.model, encoding="utf-8")
+    (folder / f"{stem}.parent.py").write_text(step.parent.model, encoding="utf-8")
+    (folder / f"{stem}.yaml").write_text(step.child.experiment, encoding="utf-8")
+
+
+def page(walks: Sequence[Walk], length: int, command: str) -> str:
+    """Return the table of pass rates as Markdown."""
+    verdicts = [one for walk in walks for one in walk.verdicts]
+    stopped: dict[str, Counter[str]] = defaultdict(Counter)
+    for edit, gate, _ in verdicts:
+        stopped[edit.operator][gate] += 1
+    passed = sum(gates[""] for gates in stopped.values())
+    seconds = sum(walk.seconds for walk in walks) / len(walks)
+    head = (
+        "# Random walks\n\n"
+        f"Generated by `{command}`.\n\n"
+        f"{len(walks)} walks of {length} edits, by turns from {' and '.join(SEEDS)}: of {len(verdicts)} "
+        f"proposals {passed} pass all gates, {passed / len(verdicts):.1%}. "
+        f"{_broken(verdicts)} One walk takes {seconds:.1f} s of one core.\n\n"
+        "An operator is drawn from those that find something, each as likely as the next, then one of its "
+        "edits; a child that fails\na gate is counted and dropped, and the walk goes on from its parent.\n\n"
+    )
+    rows = [_row(name, stopped[name]) for name in _worst_first(stopped)]
+    return head + "\n".join(["| operator | proposals | pass | stopped by |", "|---|--:|--:|---|", *rows, ""])
+
+
+def _broken(verdicts: Iterable[tuple[Edit, str, str]]) -> str:
+    reasons = [reason for _, gate, reason in verdicts if gate == BROKEN]
+    if not reasons:
+        return "No operator raised, and every child parsed, printed back and came out the same twice."
+    return f"{len(reasons)} walks ended early: {'; '.join(sorted(set(reasons)))}."
+
+
+def _worst_first(stopped: dict[str, Counter[str]]) -> list[str]:
+    return sorted(stopped, key=lambda name: (stopped[name][""] / stopped[name].total(), name))
+
+
+def _row(name: str, counts: Counter[str]) -> str:
+    by = sorted(((gate, n) for gate, n in counts.items() if gate), key=lambda one: (-one[1], one[0]))
+    said = ", ".join(f"{gate} {n}" for gate, n in by)
+    return f"| {name} | {counts.total()} | {counts[''] / counts.total():.1%} | {said} |"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Take the walks and write the page as they end; return 1 if an operator broke a promise."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.walks", description=__doc__)
+    parser.add_argument("--walks", type=int, default=500)
+    parser.add_argument("--first", type=int, default=1, help="number of the first walk")
+    parser.add_argument("--length", type=int, default=LENGTH, help="edits in a walk")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--page", type=Path, default=PAGE, help="where to write the table")
+    parser.add_argument("--keep", type=Path, help="a folder for children that failed, with their parents")
+    options = parser.parse_args(arguments)
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
+    command = f"python -m benchmarks.walks --walks {options.walks}"
+    command += f" --first {options.first}" if options.first != 1 else ""
+    command += f" --length {options.length}" if options.length != LENGTH else ""
+    numbers = range(options.first, options.first + options.walks)
+    done: list[Walk] = []
+    with multiprocessing.get_context("spawn").Pool(options.workers, maxtasksperchild=RENEWED) as pool:
+        for walk in pool.imap(partial(take, length=options.length, keep=options.keep), numbers):
+            done.append(walk)
+            if len(done) % OFTEN == 0 or len(done) == options.walks:
+                text = page(done, options.length, command)
+                options.page.write_text(text, encoding="utf-8")
+    print(page(done, options.length, command))
+    return int(any(gate == BROKEN for walk in done for _, gate, _ in walk.verdicts))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

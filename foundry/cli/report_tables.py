@@ -1,0 +1,101 @@
+"""The tables at the end of a run: confirmation, ablation, and which operators paid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from genome import Candidate
+from population import figures
+from population.confirmation import Finalist, Verdict
+from population.search import SEED_MODEL, Search
+from population.stages.ablating import Ablating
+from population.statistics import sigma
+
+_MOST_OPERATORS = 12
+
+
+def confirmation(result: Verdict, family: Mapping[int, Candidate]) -> Table:
+    """Set the finalists beside the seed model."""
+    seeds = len(result.seed_losses)
+    table = _table(f"Confirmation: {seeds} fresh seeds on val_confirm, against the seed model")
+    table.add_column("candidate", no_wrap=True, overflow="ellipsis", max_width=20)
+    for column, width in (
+        ("n", 2),
+        ("loss", 6),
+        ("Δseed", 7),
+        ("95% interval", 15),
+        ("p", 6),
+        ("claimed", 7),
+    ):
+        table.add_column(column, justify="right", no_wrap=True, min_width=width)
+    for finalist in result.finalists:
+        table.add_row(family[finalist.number].name, *_figures(finalist))
+    for number in result.failed:
+        table.add_row(family[number].name, "", "failed", "", "with some seed", "", "")
+    mean = math.fsum(result.seed_losses) / seeds
+    noise = f"σ {sigma(result.seed_losses):.4f}" if seeds > 1 else ""
+    table.add_row(family[SEED_MODEL].name, f"{seeds}", f"{mean:.4f}", "", noise)
+    return table
+
+
+def _figures(finalist: Finalist) -> tuple[str, ...]:
+    c = finalist.comparison
+    mean = math.fsum(finalist.losses) / c.n
+    return (
+        f"{c.n}",
+        f"{mean:.4f}",
+        f"{c.mean_difference:+.4f}",
+        f"{c.low:+.3f} … {c.high:+.3f}",
+        f"{finalist.standing.p_adjusted:.4f}",
+        f"{finalist.claimed:+.4f}",
+    )
+
+
+def print_ablation(ablating: Ablating, lineage: Sequence[Candidate], console: Console) -> None:
+    """Say what each edit of the champion is worth, and which were dropped."""
+    if ablating.skipped:
+        console.print("The budget leaves no room to ablate the champion's edits.\n", highlight=False)
+        return
+    costs = ablating.costs()
+    if not any(cost is not None for cost in costs.values()):
+        return
+    table = _table("Ablation: what it costs to take an edit of the champion out")
+    table.add_column("edit", no_wrap=True, overflow="ellipsis", max_width=46)
+    table.add_column("nats", justify="right", min_width=7)
+    table.add_column("")
+    for place, cost in costs.items():
+        fate = "dropped" if place in ablating.dropped else "" if cost is not None else "others build on it"
+        table.add_row(lineage[place].words, "" if cost is None else f"{cost:+.4f}", fate)
+    console.print(table)
+    console.print()
+
+
+def print_operators(search: Search, console: Console) -> None:
+    """Say which operators paid, and what was saved by knowing programs that compute the same."""
+    rows = search.breeding.credit.table()
+    if rows:
+        table = _table("What paid: gain on the parent at the first rung, per birth, in sigmas")
+        table.add_column("operator", no_wrap=True)
+        for column in ("births", "better", "sigmas"):
+            table.add_column(column, justify="right")
+        for row in rows[:_MOST_OPERATORS]:
+            table.add_row(row.operator, f"{row.births}", f"{row.better}", f"{row.gain:.3f}")
+        console.print(table)
+    twins, saved = len(search.archive.twins), search.archive.spending.saved
+    if twins:
+        console.print(
+            f"{twins} programs computed what another one does: {figures.count(saved.tokens)} tokens "
+            f"({figures.count(saved.flops, ' ')}FLOP) of training saved.",
+            highlight=False,
+        )
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=Text(title, no_wrap=True), title_justify="left", title_style="bold", box=None, padding=(0, 1)
+    )

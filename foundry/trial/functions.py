@@ -1,0 +1,62 @@
+"""Programs that compute the same, whatever their text: known by what a few updates make of them.
+
+Common random numbers make the training of two such programs the same to the last bit, so the score of the one
+is the score of the other, and need not be found twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from foundry.keyed import seed_for
+from foundry.training.experiment import Experiment
+from foundry.trial.job import FUNCTIONS, Job
+from foundry.trial.outcome import Scored, decode, encode
+
+UPDATES = 3  # before the first, programs that learn differently may still compute the same
+_PROBE = (2, 16)  # sequences, tokens
+
+
+@torch.no_grad()
+def fingerprint(model: nn.Module, experiment: Experiment, vocab_size: int) -> str:
+    """Hash the logits of a probe after `UPDATES` updates, with all that decides how training goes on."""
+    time = min(_PROBE[1], experiment.block_size)
+    generator = torch.Generator().manual_seed(seed_for("function"))
+    probe = torch.randint(vocab_size, (_PROBE[0], time), generator=generator)
+    training = model.training
+    model.eval()
+    logits = model(probe, probe)[0].float().contiguous()
+    model.train(training)
+    settled = json.dumps(asdict(replace(experiment, name="", base_model="", mutations=())), default=str)
+    return hashlib.sha256(logits.numpy().tobytes() + settled.encode("utf-8")).hexdigest()[:32]
+
+
+def recall(checkpoints: Path, function: str, job: Job) -> Scored | None:
+    """Return the score of another program with the same fingerprint, for the same work."""
+    try:
+        outcome = decode(_path(checkpoints, function, job).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return replace(outcome, recalled=True) if isinstance(outcome, Scored) else None
+
+
+def remember(checkpoints: Path, job: Job, outcome: Scored) -> None:
+    """Keep a score for `recall`."""
+    path = _path(checkpoints, outcome.function, job)
+    partial = path.with_suffix(f".{job.key[:16]}")
+    with contextlib.suppress(OSError):  # a full disk costs time, not a score
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(encode(outcome), "utf-8")
+        partial.replace(path)
+
+
+def _path(checkpoints: Path, function: str, job: Job) -> Path:
+    work = [function, job.data, job.seed, job.until, job.budget, job.unit, job.split, job.inherits]
+    return checkpoints / FUNCTIONS / f"{hashlib.sha256(json.dumps(work).encode('utf-8')).hexdigest()}.json"

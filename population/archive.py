@@ -1,0 +1,128 @@
+"""All that is known of a run's candidates: who they are, and every outcome, applied in the order of issue."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from foundry.trial.outcome import Outcome, Scored
+from population.orders import Birth, Born, Order
+from population.rungs import Rungs
+from population.settings import SEED_MODEL, Settings
+from population.spending import Spending
+from population.statistics import sigma
+
+_RESERVE = 0.3  # of a budget at most, for confirming, ablating and the test
+_ABLATED = 10  # edits that an ablation is expected to try
+
+OBJECTIVES: Mapping[str, Callable[[Scored], float]] = {
+    "loss": lambda scored: scored.loss,
+    "params": lambda scored: float(scored.params),
+    "flops": lambda scored: scored.train_flops / scored.tokens,
+    "kv_bytes": lambda scored: float(scored.kv_bytes_per_token),
+    "tokens_per_second": lambda scored: -scored.tokens_per_second,  # by the clock: such a run is not replayed
+}
+
+
+class Archive:
+    """Scores by candidate, rung, seed and split. Decisions are taken from it alone.
+
+    Of programs that compute the same, all but the first are twins: known, never promoted, never parents.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.rungs = Rungs(settings.height, settings.eta, always=SEED_MODEL)
+        self.spending = Spending(settings)
+        self.births: list[Birth] = []
+        self.born: dict[int, Born] = {}
+        self.searched: dict[tuple[int, int], dict[int, Scored]] = {}  # (number, rung) -> seed -> val_search
+        self.confirmed: dict[int, dict[int, float]] = {}  # number -> seed -> loss on val_confirm
+        self.tested: dict[int, dict[int, float]] = {}  # number -> seed -> loss on test
+        self.twins: dict[int, int] = {}  # number -> who computes the same
+        self.offspring: Counter[int] = Counter()
+        self.failed: set[int] = set()
+        self.unconfirmed: set[int] = set()  # failed with a seed of confirmation
+        self.closed = False  # no more births: the time is up
+        self.allowance: int | None = None  # full trainings for confirming, where it was closed
+        self.issued = 0
+        self.applied = 0
+        self._functions: dict[str, int] = {}
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is under way."""
+        return self.applied == self.issued
+
+    def seed_of(self, number: int) -> int:
+        """Return the seed with which a candidate is searched: the same for all, where they are paired."""
+        return self.settings.seed + (0 if self.settings.pairing else 10_000 + number)
+
+    def apply(self, order: Order, outcome: Outcome) -> None:
+        """Take note of an outcome."""
+        self.applied += 1
+        twin = self._is_twin(order, outcome)
+        self.spending.settle(order, outcome, twin)
+        if not isinstance(outcome, Scored):
+            self.failed.add(order.number)
+            if order.split == "val_confirm":
+                self.unconfirmed.add(order.number)
+        elif order.split == "val_confirm":
+            self.confirmed.setdefault(order.number, {})[order.seed] = outcome.loss
+        elif order.split == "test":
+            self.tested.setdefault(order.number, {})[order.seed] = outcome.loss
+        elif not twin:
+            self.searched.setdefault((order.number, order.rung), {})[order.seed] = outcome
+            if order.seed == self.seed_of(order.number):
+                self.rungs.record(order.number, order.rung, outcome.loss)
+
+    def sigma(self, rung: int) -> float:
+        """Return the noise of one score at a rung, from the seed model's; 0 while nobody knows."""
+        losses = [scored.loss for scored in self.searched.get((SEED_MODEL, rung), {}).values()]
+        return sigma(losses) if len(losses) > 1 else 0.0
+
+    def losses(self, number: int) -> dict[int, float]:
+        """Return a candidate's losses at the full budget by seed, on the split of the search."""
+        scores = self.searched.get((number, self.rungs.top), {})
+        return {seed: scored.loss for seed, scored in scores.items()}
+
+    def objectives(self, number: int, rung: int) -> tuple[float, ...]:
+        """Return what the settings ask to be small, in their order, at a rung."""
+        scored = self.searched[number, rung][self.seed_of(number)]
+        return tuple(OBJECTIVES[name](scored) for name in self.settings.objectives)
+
+    def lineage(self, number: int) -> list[int]:
+        """List a candidate's first-parent ancestors, the seed model left out, itself last."""
+        found: list[int] = []
+        while number != SEED_MODEL:
+            found.append(number)
+            number = self.births[number - 1].parent
+        return found[::-1]
+
+    def affords_search(self) -> bool:
+        """Say whether the budget has room for a birth beside what the end of the run may take."""
+        settings = self.settings
+        if settings.budget is None or settings.budget_unit == "seconds":
+            return True
+        spent, full = (getattr(a, settings.budget_unit) for a in (self.spending.total, self.spending.full))
+        ending = settings.looks[-1] * (settings.finalists + 1) + _ABLATED * settings.ablation_seeds
+        reserve = min(_RESERVE * settings.budget, ending * full)
+        return bool(spent + full / settings.share(0) + reserve <= settings.budget)
+
+    def trainings_left(self) -> float:
+        """Return how many full trainings the end of the run may take."""
+        settings = self.settings
+        if self.closed and self.allowance is not None:
+            return self.allowance
+        if settings.budget is None or settings.budget_unit == "seconds":
+            return float("inf")
+        spent, full = (getattr(a, settings.budget_unit) for a in (self.spending.total, self.spending.full))
+        return float((settings.budget - spent) // full)
+
+    def _is_twin(self, order: Order, outcome: Outcome) -> bool:
+        if not isinstance(outcome, Scored) or not outcome.function or order.split != "val_search":
+            return False
+        first = self._functions.setdefault(outcome.function, order.number)
+        if first != order.number:
+            self.twins[order.number] = first
+        return first != order.number

@@ -1,0 +1,88 @@
+"""Races and ablation: who becomes the incumbent, and which of the champion's edits stay."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from worlds import World, alone
+
+from foundry.trial.outcome import Outcome, Rejected, Scored
+from population.confirmation import verdict
+from population.orders import Order
+from population.search import Search
+from population.settings import SEED_MODEL, Settings
+
+PLAN = Settings(tokens=9000, generations=20, population=8, update=10)
+
+
+class Useful(World):
+    """Births of odd number gain 0.05; those of even number seem to, on the split of the search alone."""
+
+    def bear(self, search: Search, order: Order) -> None:
+        super().bear(search, order)
+        if order.birth:
+            self.changes[order.number] = -0.05 if order.number % 2 else 0.0
+
+    def run(self, search: Search, order: Order) -> Outcome:
+        outcome = super().run(search, order)
+        if order.split != "val_search" or not isinstance(outcome, Scored):
+            return outcome
+        seeming = sum(number % 2 == 0 for number in search.archive.lineage(order.number))
+        return replace(outcome, loss=outcome.loss - 0.05 * seeming)
+
+
+def test_ablation_drops_what_does_not_pay_and_keeps_what_does() -> None:
+    search = alone(PLAN, Useful(failures=False))
+    ablating = search.ablating
+    assert ablating is not None
+    idle = {place for place, number in enumerate(ablating.edits, start=1) if number % 2 == 0}
+    assert idle
+    assert set(ablating.dropped) <= idle
+    assert len(ablating.dropped) >= len(idle) / 2
+    costs = ablating.costs()
+    assert all(cost is not None and cost > 0.03 for place, cost in costs.items() if place not in idle)
+    assert ablating.reduced == verdict(search).champion
+    assert verdict(search).confirmed == ablating.champion
+
+
+def test_an_edit_that_others_build_on_stays() -> None:
+    class Bound(Useful):
+        def run(self, search: Search, order: Order) -> Outcome:
+            _, without = self.without.get(order.number, (0, ()))
+            if 2 in without:
+                return Rejected(gate="ablation", reason="another edit builds on it")
+            return super().run(search, order)
+
+    ablating = alone(PLAN, Bound(failures=False)).ablating
+    assert ablating is not None
+    assert ablating.costs()[2] is None
+    assert 2 not in ablating.dropped
+
+
+def test_reductions_are_numbered_alike_in_a_run_that_is_extended() -> None:
+    def numbers(generations: int) -> dict[tuple[int, tuple[int, ...]], int]:
+        search = alone(replace(PLAN, generations=generations), Useful(failures=False))
+        return {
+            (order.reduction.of, order.reduction.without): order.number
+            for order in search.orders
+            if order.reduction
+        }
+
+    short, long = numbers(10), numbers(20)
+    assert all(number > PLAN.births for number in (short | long).values())
+    assert len({*short.values(), *long.values()}) == len(short | long)
+
+
+def test_without_room_in_the_budget_nothing_is_ablated() -> None:
+    tight = replace(PLAN, generations=10_000, budget=70 * PLAN.tokens, budget_unit="tokens")
+    search = alone(tight, Useful(failures=False))
+    if search.ablating is not None:
+        assert search.ablating.skipped or search.ablating.costs()
+    assert search.archive.spending.total.tokens <= 1.05 * 70 * PLAN.tokens
+
+
+def test_a_better_challenger_takes_over() -> None:
+    search = alone(PLAN, Useful(failures=False))
+    assert search.breeding.races.incumbent != SEED_MODEL
+    raced = [o for o in search.orders if o.split == "val_search" and o.seed in (1, 2, 3) and o.number]
+    assert {o.seed for o in raced} == {1, 2, 3}
