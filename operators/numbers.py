@@ -65,6 +65,11 @@ def applied(source: Source, wanted: Edit) -> Source:
     return Source(source.model, read_experiment(source.experiment).with_values(paths))
 
 
+def with_numbers(text: str, values: Mapping[str, int]) -> str:
+    """Return an experiment with other whole numbers at these paths, which it has to state already."""
+    return read_experiment(text).with_values({path: str(value) for path, value in values.items()})
+
+
 def words(wanted: Edit) -> str:
     """Say an edit in words."""
     return sentence(wanted.variant.replace("_", " ").replace("=", " → ").replace(",", ", "))

@@ -174,9 +174,8 @@ def _all_are_plain(program: Program, tokens: TokenEmbedding, ties: list[cst.Assi
 def _is_reset(tokens: TokenEmbedding, head: _Head) -> bool:
     """Tell whether the head starts as a constant, which no embedding may share."""
     for call in (node for node in walk(tokens.owner.node) if isinstance(node, cst.Call)):
-        if leaf(call.func) in _RESETS and any(
-            isinstance(node, cst.Attribute) and dotted(node) == head.path for node in walk(call)
-        ):
+        paths = {dotted(node) for node in walk(call) if isinstance(node, cst.Attribute)}
+        if leaf(call.func) in _RESETS and head.path in paths and f"{head.path}.bias" not in paths:
             return True
     return False
 

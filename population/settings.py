@@ -45,7 +45,7 @@ class Settings:
     @property
     def lag(self) -> int:
         """Orders that may be under way while the next is decided: a generation, so more use more workers."""
-        return max(2, self.population)
+        return self.population
 
     @property
     def births(self) -> int:

@@ -2,9 +2,9 @@
 
     python -m benchmarks.search.make_table --out table.json.gz
 
-About an hour on one core. Each training adds a line to FILE.partial, from which an interrupted run goes on;
-seed 0 of all architectures comes first, so that a table with fewer seeds is whole early. The table is the
-partial file in order, with floats rounded to 6 decimals.
+About an hour on one core. Each training adds a line to FILE.partial, from which an interrupted run goes on.
+The seeds come one after the other, and after each FILE is a whole table of those so far: the lines in order,
+with floats rounded to 6 decimals.
 """
 
 from __future__ import annotations
@@ -168,17 +168,18 @@ def resume(partial: Path, made: dict[str, object]) -> tuple[dict[str, object], l
 def write(
     out: Path, made: dict[str, object], lines: list[dict[str, Any]], costs: dict[Point, measure.Cost]
 ) -> None:
-    """Write the table: one row per architecture, in the order of the space."""
+    """Write the table of the seeds that are whole: one row per architecture, in the order of the space."""
     by_key = {(line["point"], line["seed"]): line for line in lines}
+    names = [space.label(point) for point in costs]
+    seeds = [seed for seed in SEEDS if all((name, seed) in by_key for name in names)]
     rows = []
-    for point in space.architectures():
-        name = space.label(point)
-        trained = [by_key[name, seed] for seed in SEEDS]
+    for name, counted in zip(names, costs.values(), strict=True):
+        trained = [by_key[name, seed] for seed in seeds]
         rows.append(
             {
                 "point": name,
-                "params": costs[point].params,
-                "flops_per_step": costs[point].flops_per_step,
+                "params": counted.params,
+                "flops_per_step": counted.flops_per_step,
                 "seconds": round(statistics.median(line["seconds"] for line in trained), 3),
                 "search": [[round(loss, 6) for loss in line["search"]] for line in trained],
                 "confirm": [round(line["confirm"], 6) for line in trained],
@@ -190,7 +191,7 @@ def write(
         "made": made,
         "factors": {name: list(values) for name, values in space.FACTORS.items()},
         "steps": STEPS,
-        "seeds": SEEDS,
+        "seeds": seeds,
         "scored_tokens": SCORED_TOKENS,
         "experiment": space.EXPERIMENT,
         "rows": rows,
@@ -199,7 +200,7 @@ def write(
 
 
 def main(arguments: list[str]) -> None:
-    """Train what is missing, then write the table."""
+    """Train what is missing, writing the table after every seed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
     out: Path = parser.parse_args(arguments).out
@@ -207,16 +208,21 @@ def main(arguments: list[str]) -> None:
     partial = out.with_name(out.name + ".partial")
     made, lines = resume(partial, circumstances())
     done = {(line["point"], line["seed"]) for line in lines}
-    trainings = [(point, seed) for seed in SEEDS for point in space.architectures()]
-    with partial.open("a") as file:
-        for number, (point, seed) in enumerate(trainings, 1):
-            if (space.label(point), seed) in done:
-                continue
+    costs = {point: cost(point) for point in space.architectures()}
+    for seed in SEEDS:
+        missing = [point for point in costs if (space.label(point), seed) not in done]
+        for number, point in enumerate(missing, 1):
             lines.append(line(point, seed))
-            print(json.dumps(lines[-1]), file=file, flush=True)
-            print(f"{number}/{len(trainings)} {lines[-1]['search'][-1]:.4f} {lines[-1]['point']}", flush=True)
-    write(out, made, lines, {point: cost(point) for point in space.architectures()})
+            with partial.open("a") as file:
+                print(json.dumps(lines[-1]), file=file)
+            loss, name = lines[-1]["search"][-1], lines[-1]["point"]
+            print(f"seed {seed}, {number}/{len(missing)}: {loss:.4f} {name}", flush=True)
+        write(out, made, lines, costs)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

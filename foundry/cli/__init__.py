@@ -17,6 +17,9 @@ COMMANDS = {
     "data": "turn text into files of tokens, or look at such",
     "gate": "run the gates on a model file",
     "board": "show the leaderboard of a run",
+    "zoo": "list pretrained models, or write an experiment with one",
+    "export": "write a trained model for Hugging Face",
+    "transfer": "see whether a run's ranking holds at a larger scale",
     "show": "show a candidate: where it comes from, what it scored, what it changes",
 }
 

@@ -36,10 +36,11 @@ def _export(options: argparse.Namespace) -> int:
     trained = find(options.what, arena=options.arena, checkpoint=options.checkpoint)
     source = _source(options.what, options.arena)
 
+    from foundry.training.vocabulary import vocab_size
     from foundry.zoo.exporting import export
 
-    args = {**trained.experiment.model_args, "vocab_size": trained.dataset.vocab_size}
     model = trained.model(lambda done, _: _say(trained.name, done))
+    args = {**trained.experiment.model_args, "vocab_size": vocab_size(model)}
     count = sum(p.numel() for p in model.parameters())
     architecture = export(model, source, args, Path(options.hf))
     if architecture:

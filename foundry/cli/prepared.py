@@ -45,6 +45,8 @@ def prepare(text: str, path: str, settings: Iterable[str] = ()) -> Prepared:
     """
     text = override(text, settings, path)
     parsed = parse(text, path)
+    if parsed.checkpoint is not None and not Path(parsed.checkpoint).exists():
+        raise UserError(f"{path}: checkpoint {parsed.checkpoint!r} does not exist")
     source = _model(text, parsed)
     check_model_args(source, parsed.base_model, parsed.model_args)
     data = dataset.load(parsed.data)

@@ -69,6 +69,8 @@ def _run(session: Session, options: argparse.Namespace, console: Console) -> int
         highlight=False,
         markup=False,
     )
+    if session.inherited:
+        console.print(session.inherited, highlight=False, markup=False)
     if _watch(session, console):
         session.save()
         console.print(f"Stopped at update {session.step} of {session.total}; go on with:", highlight=False)

@@ -12,7 +12,7 @@ from torch import nn
 from foundry.data.dataset import Dataset
 from foundry.errors import UserError
 from foundry.source import build_model, load_module
-from foundry.training import checkpoint, init, loop, measure
+from foundry.training import checkpoint, init, loop, measure, pretrained
 from foundry.training.experiment import Experiment, parse
 from foundry.trial.job import Job
 
@@ -23,7 +23,7 @@ def from_checkpoint(path: Path, source: str, experiment: Experiment, dataset: Da
     Raises:
         UserError: the checkpoint is damaged, or of a model of other sizes or another vocabulary.
     """
-    model = build_model(load_module(source), {**experiment.model_args, "vocab_size": dataset.vocab_size})
+    model = build_model(load_module(source), experiment.sized_for(dataset.vocab_size))
     try:
         checkpoint.load(path, model, [])
     except ValueError as error:
@@ -43,9 +43,10 @@ def from_trial(
         UserError: the loss was not finite.
     """
     experiment = parse(job.experiment)
-    args = {**experiment.model_args, "vocab_size": dataset.vocab_size}
+    args = experiment.sized_for(dataset.vocab_size)
     module = load_module(job.model)
     model = init.initialised(lambda: build_model(module, args), job.seed)
+    pretrained.take_over(experiment, model, strict=False)
     cost = measure.cost(
         lambda: build_model(module, args), training=experiment.training, block_size=experiment.block_size
     )

@@ -70,8 +70,30 @@ class Experiment:
     base_model: str = "v1"  # a module of foundry/models, or the path of a model file
     mutations: tuple[str, ...] = ()  # of the base model, each `operator variant @ site`; see foundry mutate
     model_args: Mapping[str, object] = field(default_factory=dict)  # fields of the model's GPTConfig
+    init_from: str = "scratch"  # or pretrained: from `checkpoint`
+    checkpoint: str | None = None  # a file or folder that foundry.zoo can read
+    strict: bool = True  # whether that must have every tensor of the model and no other
     training: Training = field(default_factory=Training)
     data: Data = field(default_factory=Data)
+
+    def __post_init__(self) -> None:
+        _require_one_of("init_from", self.init_from, ("scratch", "pretrained"))
+        _require(
+            (self.init_from == "pretrained") == (self.checkpoint is not None),
+            "init_from: pretrained and checkpoint: PATH belong together",
+        )
+
+    def sized_for(self, vocab_size: int) -> dict[str, object]:
+        """Return the model's arguments for data of so many tokens; a pretrained model keeps its own, more.
+
+        Raises:
+            UserError: a pretrained model has fewer tokens than the data.
+        """
+        own = self.model_args.get("vocab_size")
+        if self.init_from == "pretrained" and isinstance(own, int):
+            _require(own >= vocab_size, f"the data has {vocab_size} tokens, the pretrained model {own}")
+            return dict(self.model_args)
+        return {**self.model_args, "vocab_size": vocab_size}
 
     @property
     def block_size(self) -> int:

@@ -18,7 +18,7 @@ import torch
 from foundry.data.dataset import Dataset
 from foundry.source import build_model, load_module
 from foundry.trackers import Tracker
-from foundry.training import checkpoint, distributed, init, loop, score
+from foundry.training import checkpoint, distributed, init, loop, pretrained, score
 from foundry.training.experiment import Experiment
 from foundry.training.explosion import Explosion, starting_loss
 from foundry.training.placing import place
@@ -42,7 +42,7 @@ class Session:
         world: World = ALONE,
         device: torch.device = CPU,
     ) -> None:
-        args = {**experiment.model_args, "vocab_size": dataset.vocab_size}
+        args = experiment.sized_for(dataset.vocab_size)
         module = load_module(source)
         self.experiment = experiment
         self.dataset = dataset
@@ -52,6 +52,7 @@ class Session:
         self.device = device
         self.total = experiment.training.max_iters
         model = init.initialised(lambda: build_model(module, args), seed)
+        self.inherited = pretrained.take_over(experiment, model)  # in words
         self.params = sum(p.numel() for p in model.parameters())
         placed = place(model, experiment.training, world, device)
         self.model, self.trained, self.optimizers = placed.model, placed.trained, placed.optimizers

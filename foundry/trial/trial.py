@@ -18,7 +18,7 @@ from torch import nn
 from foundry import gates
 from foundry.data import dataset
 from foundry.source import build_model, load_module
-from foundry.training import checkpoint, experiment, inherit, init, loop, measure, score
+from foundry.training import checkpoint, experiment, inherit, init, loop, measure, pretrained, score
 from foundry.trial import functions
 from foundry.trial.job import Job
 from foundry.trial.outcome import Crashed, Diverged, Outcome, OutOfMemory, Rejected, Scored
@@ -47,10 +47,7 @@ class _Trial:
         self.job = job
         self.experiment = experiment.parse(job.experiment)
         self.dataset = dataset.load(self.experiment.data)  # preloaded: the same argument
-        self.model_args: Mapping[str, object] = {
-            **self.experiment.model_args,
-            "vocab_size": self.dataset.vocab_size,
-        }
+        self.model_args: Mapping[str, object] = self.experiment.sized_for(self.dataset.vocab_size)
         self.checkpoints = checkpoints
         self.folder = checkpoints / job.training_key
 
@@ -74,6 +71,7 @@ class _Trial:
             return refusal
         self.training_started = time.perf_counter()
         model = init.initialised(lambda: build_model(module, self.model_args), job.seed)
+        pretrained.take_over(self.experiment, model, strict=False)  # what an edit has changed starts anew
         if job.inherits:
             inherit.take_over(self.checkpoints / job.inherits, model)
         return self._trained_and_scored(model)
@@ -107,9 +105,7 @@ class _Trial:
         seconds = time.perf_counter() - began
         if first < steps and (steps < total or self.job.split == KEPT):
             self._save(model, optimizers, steps)
-        outcome = self._scored(
-            model, steps, (steps - first) * self.cost.tokens_per_step / max(seconds, 1e-9)
-        )
+        outcome = self._scored(model, steps, (steps - first) * self.cost.tokens_per_step / max(seconds, 1e-9))
         if not math.isfinite(outcome.loss):
             return Diverged(step=steps)
         outcome = replace(outcome, function=function)

@@ -101,10 +101,11 @@ def fill(
         lines = "\n  ".join([f"checkpoint {checkpoint.path} does not fit the model:", *problems])
         raise UserError(f"{lines}\n(strict: false goes on with what fits)")
     for names, tensor in _tensors(model):
+        wanted = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
         if names[0] in fit.inherited:
-            tensor.data = fit.inherited[names[0]].tensor(dtype or tensor.dtype).to(tensor.device)
-        elif dtype is not None:
-            tensor.data = tensor.data.to(dtype)
+            tensor.data = fit.inherited[names[0]].tensor(wanted).to(tensor.device)
+        else:
+            tensor.data = tensor.data.to(wanted)
     return fit
 
 

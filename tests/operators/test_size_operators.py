@@ -133,7 +133,7 @@ def test_ties_come_and_go_and_both_start_as_wide_as_they_should(seed: str) -> No
             assert abs(weight.std().item() - 0.02) < 0.001
 
 
-@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("name", sorted({*FOREIGN} - {"conv1d", "functional"}))  # tied, without a head
 def test_sources_from_elsewhere_are_tied_by_one_line(name: str) -> None:
     source = foreign_source(name)
     (edit,) = TIE.sites(source)

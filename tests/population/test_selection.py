@@ -19,7 +19,7 @@ from population.settings import Settings
 
 
 def archive(losses: Mapping[int, Sequence[float]], flops: Mapping[int, int] | None = None) -> Archive:
-    """Return an archive with these losses by rung, and FLOPs per token; the seed model's have a sigma of 0.01."""
+    """Return an archive with these losses by rung, and FLOPs per token; sigma is 0.01 everywhere."""
     made = Archive(Settings(tokens=900))
     for seed, loss in enumerate([3.00, 3.01, 2.99]):
         for rung in range(3):

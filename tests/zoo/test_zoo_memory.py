@@ -25,6 +25,16 @@ def resident() -> int:
     return pages * 4096
 
 
+def mapped(path: Path) -> int:
+    """Return the bytes of address space that mappings of a file take."""
+    total = 0
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if line.endswith(str(path)):
+            start, _, end = line.split()[0].partition("-")
+            total += int(end, 16) - int(start, 16)
+    return total
+
+
 def checkpoint(folder: Path, dtype: torch.dtype) -> int:
     """Write a checkpoint of zeros; return its size."""
     with torch.device("meta"):
@@ -44,6 +54,7 @@ def test_weights_of_the_same_dtype_are_pages_of_the_file(tmp_path: Path) -> None
     for parameter in model.parameters():
         parameter.sum()
     assert resident() - before < size + 20 * MEGABYTE
+    assert mapped(tmp_path / "model.safetensors") <= 2 * size + MEGABYTE  # once, not for every tensor
 
 
 @torch.no_grad()
@@ -53,3 +64,4 @@ def test_weights_of_another_dtype_are_converted_one_at_a_time(tmp_path: Path) ->
     model = loaded(read_model("llama"), LLAMA, tmp_path)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert resident() - before < size + 20 * MEGABYTE
+    assert mapped(tmp_path / "model.safetensors") == 0

@@ -37,7 +37,7 @@ def release(model: nn.Module) -> None:
     for hooks in (model._forward_pre_hooks, model._forward_hooks):
         for number, hook in list(hooks.items()):
             if isinstance(getattr(hook, "__self__", None), _Apart):
-                del hooks[number]  # type: ignore[attr-defined]
+                del hooks[number]
 
 
 def isolable(model: nn.Module, *, vocab_size: int, end: int, block_size: int) -> float:

@@ -1,0 +1,99 @@
+"""Searches over the table of real trainings: every score is looked up, every FLOP charged, none spent."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks.search.space import BASE, FACTORS, Point, Table, architecture, label
+from foundry.trial.outcome import Outcome, Scored
+from population.orders import Born, Menu, Order
+from population.replay import NOTHING_NEW
+from population.search import Search
+from population.settings import SEED_MODEL, Settings
+
+MENU = Menu(operators=tuple(FACTORS))
+
+
+@dataclass(frozen=True)
+class Step:
+    """A moment of a search: FLOPs spent so far, and the point that it would hand over now."""
+
+    flops: int
+    point: Point
+
+
+def confirmed(table: Table, point: Point) -> float:
+    """Return the mean over all seeds of the loss on the split that no search sees."""
+    return statistics.fmean(table.confirm(point, seed) for seed in table.seeds)
+
+
+class Replay:
+    """Stands in for nursery, pool and trainer of one search."""
+
+    def __init__(self, table: Table, settings: Settings) -> None:
+        self._table = table
+        self.search = Search(settings, MENU)
+        self._points: dict[int, Point] = {SEED_MODEL: BASE}
+        self._known = {BASE}
+
+    def steps(self, flops: int) -> Iterator[Step]:
+        """Run until so many FLOPs are spent, or nothing is left to do, one trial at a time."""
+        search = self.search
+        while search.archive.spending.total.flops < flops and search.confirming is None:
+            order = search.ask()
+            if order is None or order.split != "val_search":
+                return
+            search.tell(order, self._outcome(order) if self._bear(order) else NOTHING_NEW)
+            yield Step(search.archive.spending.total.flops, self._points[self._best()])
+
+    def _bear(self, order: Order) -> bool:
+        """Make the candidate of an order; False where every mutation of its parent is known."""
+        if order.birth is None:
+            self.search.introduce(order.number, Born(operator="", numbers={}))
+            return True
+        rng = random.Random(f"edit/{self.search.settings.seed}/{order.number}")
+        parent = self._points[order.birth.parent]
+        for name in order.birth.operators:
+            place = list(FACTORS).index(name)
+            values = [value for value in FACTORS[name] if value != parent[place]]
+            for value in rng.sample(values, len(values)):
+                child = (*parent[:place], value, *parent[place + 1 :])
+                if child not in self._known:
+                    self._known.add(child)
+                    self._points[order.number] = child
+                    self.search.introduce(order.number, Born(operator=name, numbers={}))
+                    return True
+        self.search.introduce(order.number, Born(operator="", numbers={}))
+        return False
+
+    def _outcome(self, order: Order) -> Outcome:
+        point, height = self._points[order.number], self.search.settings.height
+        rung = len(self._table.steps) - height + order.rung
+        flops = self._table.flops(point, rung)
+        seed = self._table.seeds[order.seed % len(self._table.seeds)]
+        return Scored(
+            loss=self._table.loss(point, seed, rung),
+            bits_per_byte=0.0,
+            params=self._table.row(point).params,
+            train_flops=flops,
+            tokens=self._table.steps[rung],
+            tokens_per_second=0.0,
+            seconds=0.0,
+            train_seconds=0.0,
+            kv_bytes_per_token=0,
+            peak_memory=0,
+            function=label(architecture(point)),
+        )
+
+    def _best(self) -> int:
+        """Name the candidate that the search would hand over: who won the races, else the best at the top."""
+        incumbent = self.search.breeding.races.incumbent
+        if incumbent != SEED_MODEL:
+            return incumbent
+        ranking = self.search.archive.rungs.ranking(self.search.archive.rungs.top)
+        if self.search.settings.race_seeds or not ranking:
+            return SEED_MODEL
+        return ranking[0]

@@ -1,0 +1,26 @@
+"""Weights that an experiment starts from instead of random ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from foundry.training.experiment import Experiment
+
+
+def take_over(experiment: Experiment, model: nn.Module, *, strict: bool | None = None) -> str:
+    """Fill a model from the checkpoint that its experiment names, if any; say in words what was inherited.
+
+    `strict` as the experiment says, unless given.
+
+    Raises:
+        UserError: the checkpoint cannot be read, or where strict does not fit; tensors are listed by name.
+    """
+    if experiment.checkpoint is None:
+        return ""
+    from foundry.zoo.filling import fill  # most trainings start from scratch
+    from foundry.zoo.opening import open_checkpoint
+
+    opened = open_checkpoint(Path(experiment.checkpoint))
+    return fill(model, opened, strict=experiment.strict if strict is None else strict).words
