@@ -194,8 +194,11 @@ def _save(step: Step, number: int, folder: Path) -> None:
     (folder / f"{stem}.yaml").write_text(step.child.experiment, encoding="utf-8")
 
 
-def page(walks: Sequence[Walk], length: int, command: str) -> str:
-    """Return the table of pass rates as Markdown."""
+def page(walks: Sequence[Walk], length: int) -> str:
+    """Return the table of pass rates as Markdown; walks that are not taken yet are not spoken of."""
+    command = f"python -m benchmarks.walks --walks {len(walks)}"
+    command += f" --first {walks[0].number}" if walks[0].number != 1 else ""
+    command += f" --length {length}" if length != LENGTH else ""
     verdicts = [one for walk in walks for one in walk.verdicts]
     stopped: dict[str, Counter[str]] = defaultdict(Counter)
     for edit, gate, _ in verdicts:
@@ -244,18 +247,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)
-    command = f"python -m benchmarks.walks --walks {options.walks}"
-    command += f" --first {options.first}" if options.first != 1 else ""
-    command += f" --length {options.length}" if options.length != LENGTH else ""
     numbers = range(options.first, options.first + options.walks)
     done: list[Walk] = []
     with multiprocessing.get_context("spawn").Pool(options.workers, maxtasksperchild=RENEWED) as pool:
         for walk in pool.imap(partial(take, length=options.length, keep=options.keep), numbers):
             done.append(walk)
             if len(done) % OFTEN == 0 or len(done) == options.walks:
-                text = page(done, options.length, command)
-                options.page.write_text(text, encoding="utf-8")
-    print(page(done, options.length, command))
+                options.page.write_text(page(done, options.length), encoding="utf-8")
+    print(page(done, options.length))
     return int(any(gate == BROKEN for walk in done for _, gate, _ in walk.verdicts))
 
 

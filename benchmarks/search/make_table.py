@@ -81,14 +81,15 @@ def _module(model: str) -> ModuleType:
     return load_module(model)
 
 
-def cost(point: Point) -> measure.Cost:
-    """Count what a point costs."""
+def cost(point: Point) -> tuple[int, int]:
+    """Count parameters, and FLOPs of one update."""
     source = space.source(point)
     settings = experiment.parse(source.experiment)
     module, args = _module(source.model), model_args(settings, dataset.load(settings.data))
-    return measure.cost(
+    counted = measure.cost(
         lambda: build_model(module, args), training=settings.training, block_size=settings.block_size
     )
+    return counted.params, counted.flops_per_step
 
 
 def line(point: Point, seed: int) -> dict[str, Any]:
@@ -166,20 +167,20 @@ def resume(partial: Path, made: dict[str, object]) -> tuple[dict[str, object], l
 
 
 def write(
-    out: Path, made: dict[str, object], lines: list[dict[str, Any]], costs: dict[Point, measure.Cost]
+    out: Path, made: dict[str, object], lines: list[dict[str, Any]], costs: dict[Point, tuple[int, int]]
 ) -> None:
     """Write the table of the seeds that are whole: one row per architecture, in the order of the space."""
     by_key = {(line["point"], line["seed"]): line for line in lines}
     names = [space.label(point) for point in costs]
     seeds = [seed for seed in SEEDS if all((name, seed) in by_key for name in names)]
     rows = []
-    for name, counted in zip(names, costs.values(), strict=True):
+    for name, (params, flops) in zip(names, costs.values(), strict=True):
         trained = [by_key[name, seed] for seed in seeds]
         rows.append(
             {
                 "point": name,
-                "params": counted.params,
-                "flops_per_step": counted.flops_per_step,
+                "params": params,
+                "flops_per_step": flops,
                 "seconds": round(statistics.median(line["seconds"] for line in trained), 3),
                 "search": [[round(loss, 6) for loss in line["search"]] for line in trained],
                 "confirm": [round(line["confirm"], 6) for line in trained],

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from foundry.cli.prepared import Prepared
+from foundry.data import dataset
 from foundry.errors import UserError
 from foundry.trial.job import Job
 from foundry.trial.outcome import Outcome, Scored
@@ -52,7 +53,7 @@ def side(ready: Prepared, seeds: int, points: int = 1) -> Side:
     end = Job(
         model=ready.model,
         experiment=ready.text,
-        data=ready.dataset.sha256,
+        data=dataset.unselected(experiment.data).sha256,
         seed=0,
         until=total * experiment.tokens_per_step,
         budget=total * experiment.tokens_per_step,

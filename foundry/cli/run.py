@@ -105,7 +105,8 @@ def plan_run(
     if seed_model is not None:
         text = with_value(text, ("base_model",), absolute(seed_model))
     prepared = prepare(text, experiment_path)
-    parsed, loaded = prepared.experiment, prepared.dataset
+    parsed = prepared.experiment
+    scored_on = dataset.unselected(parsed.data)
     known = {*operators.load(), numbers.NAME}
     for wrong in sorted(set(operator_names) - set(known)):
         raise unknown("operator", wrong, known)
@@ -122,8 +123,8 @@ def plan_run(
         model=prepared.model,
         experiment=text,
         operators=tuple(sorted(set(operator_names) or known)),
-        dataset=f"{Path(loaded.name).name} {loaded.sha256[:8]}",
-        data=loaded.sha256,
+        dataset=f"{Path(scored_on.name).name} {scored_on.sha256[:8]}",
+        data=scored_on.sha256,
         trial_seconds=trial_seconds,
         trial_memory=trial_memory << 20,
         bounds=dict(bounds or {}),
@@ -197,7 +198,7 @@ def plan_of(ledger: Ledger) -> Plan:
 
 def _check_data(plan: Plan) -> None:
     data = experiment.parse(plan.experiment).data
-    if dataset.load(data).sha256 != plan.data:
+    if dataset.unselected(data).sha256 != plan.data:
         raise UserError(
             f"data {data.dataset!r} is not what it was when the run began: put it back, or begin anew"
         )

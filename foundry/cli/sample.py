@@ -178,7 +178,7 @@ def _of_candidate(wanted: str, path: str) -> Trained:
         state = arena.state
     experiment = parse(job.experiment)
     data = dataset.load(experiment.data)
-    if data.sha256 != job.data:
+    if dataset.unselected(experiment.data).sha256 != job.data:
         raise UserError(f"data {data.name!r} is not what it was when the run began: put it back")
 
     def model(report: Report) -> nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,6 +144,14 @@ def load(data: Data) -> Dataset:
     several = "+".join(Path(name).name for name in data.names)
     name = sources[0].name if len(sources) == 1 else several
     return Dataset(name, tokenizer, tuple(sources), data.curriculum)
+
+
+def unselected(data: Data) -> Dataset:
+    """Return the same data without filters and dedupe: what is scored on, whatever is trained on.
+
+    Losses are comparable where its sha256 is the same. Raises UserError as `load` does.
+    """
+    return load(replace(data, filters=(), dedupe="none", curriculum="none"))
 
 
 def _encoded(corpus: Corpus, tokenizer: Tokenizer) -> dict[str, Split]:

@@ -53,8 +53,11 @@ class _Trial:
 
     def run(self) -> Outcome:
         job = self.job
-        if self.dataset.sha256 != job.data:
+        scored_on = dataset.unselected(self.experiment.data)
+        if scored_on.sha256 != job.data:
             return Crashed(reason=f"data {self.dataset.name!r} is no longer what it was when the run began")
+        if self.dataset.tokenizer.sha256 != scored_on.tokenizer.sha256:
+            return Rejected(gate="data", reason="its choice of training text changes the tokenizer")
         if job.gated:
             batch_size = self.experiment.training.batch_size
             subject = gates.Subject(source=job.model, model_args=self.model_args, batch_size=batch_size)
@@ -114,7 +117,7 @@ class _Trial:
         return outcome
 
     def _scored(self, model: nn.Module, steps: int, tokens_per_second: float) -> Scored:
-        split = self.dataset.splits[self.job.split]
+        split = dataset.unselected(self.experiment.data).splits[self.job.split]
         loss = score.cross_entropy(model, split.tokens, block_size=self.experiment.block_size)
         ended = time.perf_counter()
         return Scored(

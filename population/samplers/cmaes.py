@@ -1,8 +1,8 @@
 """Optuna's CMA-ES, started warm from what is known: mean and covariance fit the best tenth of it.
 
 Hansen and Ostermeier, "Completely Derandomized Self-Adaptation in Evolution Strategies" (2001); Nomura et
-al., "Warm Starting CMA-ES for Hyperparameter Optimization" (2021). Values are proposed and not told one by one, as
-the evolution of structure goes on meanwhile; so each proposal is drawn from a fresh start.
+al., "Warm Starting CMA-ES for Hyperparameter Optimization" (2021). Values are proposed and not
+told one by one, as the evolution of structure goes on meanwhile: each is drawn from a fresh start.
 """
 
 from __future__ import annotations

@@ -61,7 +61,8 @@ def test_a_child_that_no_gate_would_pass_has_a_verdict() -> None:
 def test_the_page_counts_what_happened() -> None:
     edit = operators.Edit("depth", "plus-1", "model_args.n_layer")
     verdicts = ((edit, "", ""), (edit, "shapes", "wrong"), (edit, "", ""), (edit, "finite", "NaN"))
-    page = walks.page([walks.Walk(1, verdicts, 2.0)], 4, "command")
+    page = walks.page([walks.Walk(1, verdicts, 2.0)], 4)
+    assert "`python -m benchmarks.walks --walks 1 --length 4`" in page
     assert "1 walks of 4 edits" in page
     assert "of 4 proposals 2 pass all gates, 50.0%" in page
     assert "| depth | 4 | 50.0% | finite 1, shapes 1 |" in page
