@@ -18,6 +18,7 @@ _ABLATED = 10  # edits that an ablation is expected to try
 OBJECTIVES: Mapping[str, Callable[[Scored], float]] = {
     "loss": lambda scored: scored.loss,
     "params": lambda scored: float(scored.params),
+    "work": lambda scored: scored.work / scored.tokens,
     "flops": lambda scored: scored.train_flops / scored.tokens,
     "kv_bytes": lambda scored: float(scored.kv_bytes_per_token),
     "tokens_per_second": lambda scored: -scored.tokens_per_second,  # by the clock: such a run is not replayed

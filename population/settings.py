@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+UNITS = ("work", "flops", "tokens")
 SEED_MODEL = 0  # the birth number of the model that everything is compared with
 
 
@@ -15,14 +16,14 @@ class Settings:
     generations: int = 20
     population: int = 8  # births in a generation
     tokens: int  # of a full training of the seed model
-    unit: str = "flops"  # of which a full training of any other gets as many: "flops" or "tokens"
+    unit: str = "work"  # of which a full training of any other gets as much: "work", "flops" or "tokens"
     update: int = 0  # tokens of one update of the seed model; the gates are charged as two
     budget: int | None = None  # of the whole run, confirmation included; without it, births end the search
     budget_unit: str = "flops"  # or "tokens", or "seconds"
     eta: int = 3
     height: int = 3  # rungs: tokens / 9, tokens / 3, tokens
     policy: str = "tournament"
-    objectives: tuple[str, ...] = ("loss", "flops")
+    objectives: tuple[str, ...] = ("loss", "work")
     aging: bool = True  # the oldest leaves the living; else the worst
     pairing: bool = True  # all candidates see the same batches in the same order
     bandit: bool = True  # operators are drawn by what they have paid; else each as likely
@@ -39,7 +40,7 @@ class Settings:
     ablation_seeds: int = 4  # for each edit of the champion; 0 leaves it as it is
 
     def __post_init__(self) -> None:
-        assert self.unit in ("flops", "tokens"), self.unit
+        assert self.unit in UNITS, self.unit
         assert self.budget_unit in ("flops", "tokens", "seconds"), self.budget_unit
 
     @property

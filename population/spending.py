@@ -1,4 +1,4 @@
-"""What a run has spent: every training, failure, gate and confirmation, in tokens and in FLOPs."""
+"""What a run has spent: every training, failure, gate and confirmation, in tokens, FLOPs and work."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ class Amount:
 
     tokens: int = 0
     flops: int = 0
+    work: int = 0  # nanoseconds, at fixed prices
 
     def __add__(self, other: Amount) -> Amount:
-        return Amount(self.tokens + other.tokens, self.flops + other.flops)
+        return Amount(self.tokens + other.tokens, self.flops + other.flops, self.work + other.work)
 
     def __sub__(self, other: Amount) -> Amount:
-        return Amount(self.tokens - other.tokens, self.flops - other.flops)
+        return Amount(self.tokens - other.tokens, self.flops - other.flops, self.work - other.work)
+
+    def at_least_nothing(self) -> Amount:
+        """Return it without what is negative."""
+        return Amount(max(0, self.tokens), max(0, self.flops), max(0, self.work))
 
 
 class Spending:
@@ -37,7 +42,7 @@ class Spending:
         self.total = Amount()  # trials under way included
         self._trained: dict[tuple[int, int], Amount] = {}  # by candidate and seed, from the start
         self.saved = Amount()  # by programs that compute what another one does
-        self.flops_per_token = 0  # of the seed model
+        self.token: Amount | None = None  # what a training token of the seed model costs
 
     @property
     def full(self) -> Amount:
@@ -47,16 +52,15 @@ class Spending:
     def expect(self, order: Order) -> None:
         """Charge an order that is issued with what its rung costs."""
         before = self._trained.get((order.number, order.seed), Amount())
-        cost = self._training(order.rung)
-        ahead = Amount(max(0, cost.tokens - before.tokens), max(0, cost.flops - before.flops))
+        ahead = (self._training(order.rung) - before).at_least_nothing()
         self._charge(order, ahead + self._gates(order))
 
     def settle(self, order: Order, outcome: Outcome, twin: bool) -> None:
         """Charge what an order has cost; a `twin` of another program only its gates."""
         if isinstance(outcome, Scored):
-            if not self.flops_per_token:
-                self.flops_per_token = outcome.train_flops // outcome.tokens
-            reached = Amount(outcome.tokens, outcome.train_flops)
+            reached = Amount(outcome.tokens, outcome.train_flops, outcome.work)
+            if self.token is None:
+                self.token = Amount(1, reached.flops // outcome.tokens, reached.work // outcome.tokens)
             cost = reached - self._trained.get((order.number, order.seed), Amount())
             self._trained[order.number, order.seed] = reached
             if twin:
@@ -67,22 +71,24 @@ class Spending:
 
     def until(self, rung: int) -> tuple[int, int, str]:
         """Return up to where a rung trains, where a full training ends, and the unit of both."""
-        tokens, share = self._settings.tokens, self._settings.share(rung)
-        if self._settings.unit == "flops" and self.flops_per_token:
-            flops = tokens * self.flops_per_token
-            return tokens // share * self.flops_per_token, flops, "flops"
-        return tokens // share, tokens, "tokens"
+        tokens, share, unit = self._settings.tokens, self._settings.share(rung), self._settings.unit
+        if self.token is None:
+            return tokens // share, tokens, "tokens"
+        each = int(getattr(self.token, unit))
+        return tokens // share * each, tokens * each, unit
 
     def _charge(self, order: Order, amount: Amount) -> None:
         self.total = self.total - self._by_order.get(order.index, Amount()) + amount
         self._by_order[order.index] = amount
 
     def _training(self, rung: int) -> Amount:
-        tokens = self._settings.tokens // self._settings.share(rung)
-        return Amount(tokens, tokens * self.flops_per_token)
+        return self._of_tokens(self._settings.tokens // self._settings.share(rung))
 
     def _gates(self, order: Order) -> Amount:
         if order.birth is None and order.reduction is None:
             return Amount()
-        tokens = _GATE_UPDATES * self._settings.update
-        return Amount(tokens, tokens * self.flops_per_token)
+        return self._of_tokens(_GATE_UPDATES * self._settings.update)
+
+    def _of_tokens(self, tokens: int) -> Amount:
+        token = self.token or Amount(1)
+        return Amount(tokens, tokens * token.flops, tokens * token.work)

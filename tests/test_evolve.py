@@ -234,6 +234,12 @@ def test_the_board_shows_the_same_later(finished: tuple[Path, str]) -> None:
     assert "g000-0000" in foundry("board", arena)
 
 
+def test_transfer_ranks_the_best_again_after_longer_trainings(finished: tuple[Path, str]) -> None:
+    said = foundry("transfer", finished[0], "--times", 2, "--best", 2)
+    assert re.search(r"At 2 times the budget the best of 2 finalists (is still the best|comes in at)", said)
+    assert "is no arena" in foundry("transfer", finished[0].parent, code=2)
+
+
 def test_show_tells_where_a_candidate_comes_from(finished: tuple[Path, str]) -> None:
     arena = finished[0]
     shown = foundry("show", "1", "--arena", arena)

@@ -79,6 +79,7 @@ class Replay:
             bits_per_byte=0.0,
             params=self._table.row(point).params,
             train_flops=flops,
+            work=flops,
             tokens=self._table.steps[rung],
             tokens_per_second=0.0,
             seconds=0.0,

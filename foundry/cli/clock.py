@@ -11,6 +11,7 @@ from foundry.trial.outcome import Scored
 from population.ledger import Ledger
 from population.search import Search
 
+_LATEST = 4.0  # full trainings, in parts, that the pace is taken from
 _ENDING = 0.3  # of the budget at most, for confirming, ablating and the test
 
 
@@ -49,13 +50,16 @@ class Clock:
         self._closed = True
 
     def _seconds_of_a_training(self) -> float:
-        """Expect a full training to take so many times as long as the first rung has taken so far."""
-        seconds = {
-            order.index: o for order in self._search.orders if (o := self._search.outcomes.get(order.index))
-        }
-        full = [
-            outcome.seconds * self._search.settings.share(0)
-            for index, outcome in seconds.items()
-            if isinstance(outcome, Scored) and not outcome.recalled and self._search.orders[index].rung == 0
-        ]
-        return sum(full) / len(full) if full else 0.0
+        """Expect a full training to take as long as the latest trials have, whatever part of one each was.
+
+        The latest, because equal FLOPs are not equal time, and a search moves on to other models.
+        """
+        settings, outcomes = self._search.settings, self._search.outcomes
+        parts, seconds = 0.0, 0.0
+        for order in reversed(self._search.orders):
+            outcome = outcomes.get(order.index)
+            if isinstance(outcome, Scored) and not outcome.recalled and parts < _LATEST:
+                before = 1 / settings.share(order.rung - 1) if order.rung else 0.0
+                parts += 1 / settings.share(order.rung) - before
+                seconds += outcome.seconds
+        return seconds / parts if parts else 0.0

@@ -13,6 +13,7 @@ from foundry.cli.run import Plan, Run, plan_run, take_up
 from foundry.errors import UserError
 from population import samplers, selection
 from population.archive import OBJECTIVES
+from population.settings import UNITS
 
 ARENA = "runs/evolve"
 SEARCH = (
@@ -98,7 +99,7 @@ def parser() -> argparse.ArgumentParser:
             "--unit",
             _unit,
             "NAME",
-            "what all full trainings get alike: flops (default) or tokens",
+            "what all full trainings get alike: work (default), flops or tokens",
         ),
         ("--seed", int, "N", "the same seed gives the same commits (default: 0)"),
         ("--seed-model", str, "NAME", "a model of foundry/models, or a path (default: the experiment's)"),
@@ -115,7 +116,7 @@ def parser() -> argparse.ArgumentParser:
             "--objectives",
             _names,
             "A,B",
-            f"to be small, of {objectives} (default: loss,flops)",
+            f"to be small, of {objectives} (default: loss,work)",
         ),
         ("--max-params", whole_number, "N", "refuse models with more parameters"),
         ("--max-kv-bytes", whole_number, "N", "refuse models whose cache takes more bytes per token"),
@@ -153,6 +154,6 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _unit(text: str) -> str:
-    if text not in ("flops", "tokens"):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither flops nor tokens")
+    if text not in UNITS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(UNITS)}")
     return text

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from foundry.errors import UserError
 
 KIND = "characters"
+_AT_ONCE = 1 << 16  # characters
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,20 @@ class Characters:
         Raises:
             UserError: the vocabulary lacks a character.
         """
-        points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
         known = np.frombuffer(self.vocabulary.encode("utf-32-le"), dtype="<u4")
-        ids = np.minimum(np.searchsorted(known, points), len(known) - 1)
-        wrong = np.flatnonzero(known[ids] != points)
-        if len(wrong):
-            at = int(wrong[0])
-            raise UserError(f"character {text[at]!r} at position {at} is outside the vocabulary of the data")
-        return ids.astype(np.uint32)
+        ids = np.empty(len(text), np.uint32)
+        for start in range(0, len(text), _AT_ONCE):  # at 28 bytes a character, the heap of a short text stays
+            part = text[start : start + _AT_ONCE]
+            points = np.frombuffer(part.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+            found = np.minimum(np.searchsorted(known, points), len(known) - 1)
+            wrong = np.flatnonzero(known[found] != points)
+            if len(wrong):
+                at = start + int(wrong[0])
+                raise UserError(
+                    f"character {text[at]!r} at position {at} is outside the vocabulary of the data"
+                )
+            ids[start : start + len(part)] = found
+        return ids
 
     def decode(self, ids: Iterable[int]) -> str:
         """Turn ids into text."""

@@ -21,7 +21,7 @@ class Job:
     seed: int
     until: int  # train until so much has been spent
     budget: int  # of a full training: where the schedule ends
-    unit: str = "tokens"  # what both count: training "tokens" or "flops"
+    unit: str = "tokens"  # what both count: training "tokens", "flops", or "work", see training/measure.py
     split: str = "val_search"  # what to score on
     gated: bool = True  # whether the gates run first; they have, where a trial goes on from a rung
     bounds: Mapping[str, int] = field(default_factory=dict)  # the most that fields of a Scored may be

@@ -18,6 +18,7 @@ class Scored:
     bits_per_byte: float
     params: int
     train_flops: int  # forward, backward and the optimizer's products, of the whole training up to this rung
+    work: int  # nanoseconds that the training up to this rung is priced at, the same on every machine
     tokens: int  # training tokens up to this rung
     tokens_per_second: float  # of training in this trial; for display, never for a decision
     seconds: float  # wall clock of this trial; for display, never for a decision

@@ -81,10 +81,9 @@ class _Trial:
 
     def _beyond_bounds(self) -> Rejected | None:
         """Refuse what is larger than a run allows, and what cannot make one update within the rung."""
-        if self.job.unit == "flops" and self.cost.flops_per_step > self.job.until:
-            reason = (
-                f"one update takes {self.cost.flops_per_step:.2g} FLOPs, the rung has {self.job.until:.2g}"
-            )
+        needed, given, unit = self.cost.per_step(self.job.unit), self.job.until, self.job.unit
+        if unit != "tokens" and needed > given:
+            reason = f"one update takes {needed:.2g} {unit}, the rung has {given:.2g}"
             return Rejected(gate="budget", reason=reason)
         for name, most in self.job.bounds.items():
             if (value := getattr(self.cost, name)) > most:
@@ -125,6 +124,7 @@ class _Trial:
             bits_per_byte=score.bits_per_byte(loss, len(split.tokens), split.n_bytes),
             params=self.cost.params,
             train_flops=self.cost.flops_per_step * steps,
+            work=self.cost.work_per_step * steps,
             tokens=steps * self.cost.tokens_per_step,
             tokens_per_second=tokens_per_second,
             seconds=ended - self.started,

@@ -32,7 +32,7 @@ class Base:
     def propose(self) -> Order | None:
         """Return the next trial of the seed model."""
         first = self._archive.issued == 0
-        if not self._waiting or not (first or self._archive.spending.flops_per_token):
+        if not self._waiting or not (first or self._archive.spending.token):
             return None
         order = self._waiting.pop(0)
         if order.rung and order.seed == self._archive.settings.seed:

@@ -46,6 +46,7 @@ def scored(seconds: float) -> Scored:
         bits_per_byte=2.0,
         params=1,
         train_flops=100,
+        work=1,
         tokens=100,
         tokens_per_second=1.0,
         seconds=seconds,

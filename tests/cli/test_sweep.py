@@ -140,6 +140,7 @@ def scored(loss: float) -> Scored:
         bits_per_byte=loss,
         params=1000,
         train_flops=1,
+        work=1,
         tokens=1,
         tokens_per_second=1.0,
         seconds=1.0,

@@ -107,6 +107,7 @@ outcomes = st.one_of(
         bits_per_byte=figure,
         params=number,
         train_flops=number,
+        work=1,
         tokens=number,
         tokens_per_second=figure,
         seconds=figure,
@@ -236,7 +237,7 @@ class TestWhatCannotBeOpened:
         database = sqlite3.connect(path)
         database.execute("PRAGMA user_version = 99")
         database.close()
-        with pytest.raises(LedgerError, match="schema version 99, and this Foundry reads version 1"):
+        with pytest.raises(LedgerError, match="schema version 99, and this Foundry reads version 2"):
             use(path)
 
     def test_damaged_in_the_middle(self, use: Callable[[Path], Ledger], path: Path) -> None:

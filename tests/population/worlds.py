@@ -21,6 +21,7 @@ def scored(loss: float, tokens: int = 1, flops: int = 1, function: str = "") -> 
         bits_per_byte=loss / 0.7,
         params=1,
         train_flops=flops,
+        work=flops,
         tokens=tokens,
         tokens_per_second=1.0,
         seconds=1.0,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -9,7 +11,7 @@ from training_helpers import sizes, source_of
 
 from foundry.source import build_model, load_module
 from foundry.training.experiment import Training
-from foundry.training.measure import Cost, cost
+from foundry.training.measure import Cost, _Work, cost
 
 RECIPE: dict[str, object] = {
     **{"n_layer": 4, "n_head": 4, "n_embd": 128, "block_size": 64, "vocab_size": 65, "bias": False}
@@ -106,7 +108,30 @@ READS_A_VALUE_AT_WORK = (
 @pytest.mark.parametrize("change", [READS_A_VALUE_WHEN_BUILT, READS_A_VALUE_AT_WORK])
 def test_a_model_that_reads_values_costs_the_same(base: str, change: tuple[str, str]) -> None:
     plain = cost_of(source_of(base), sizes(base), block_size=8)
-    assert cost_of(source_of(base, change), sizes(base), block_size=8) == plain
+    found = cost_of(source_of(base, change), sizes(base), block_size=8)
+    assert replace(found, work_per_step=plain.work_per_step) == plain
+    assert found.work_per_step == pytest.approx(plain.work_per_step, rel=0.05)  # reading is an operation
+
+
+def test_work_has_a_price_for_products_bytes_and_operations() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(8, 16))
+
+        def forward(self, idx: torch.Tensor, targets: torch.Tensor) -> tuple[None, torch.Tensor]:
+            x = torch.ones(4, 8)
+            return None, (x @ self.weight).sum()
+
+    training = Training(batch_size=1, optimizer="adamw")
+    found = cost(Model, training=training, block_size=4)
+    products = 2 * (2 * 4 * 8 * 16)  # forward, and backward for the weight alone
+    assert found.flops_per_step == products
+    operations = found.work_per_step / _Work.PER_OPERATION
+    assert 6 < operations < 16
+    twice = cost(Model, training=replace(training, gradient_accumulation_steps=2), block_size=4)
+    assert twice.flops_per_step == 2 * products
+    assert found.work_per_step < twice.work_per_step < 2 * found.work_per_step  # the optimizer steps once
 
 
 def test_a_model_that_cannot_run_says_why() -> None:

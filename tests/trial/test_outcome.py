@@ -12,6 +12,7 @@ OUTCOMES = [
         bits_per_byte=3.6,
         params=10,
         train_flops=7,
+        work=1,
         tokens=8,
         tokens_per_second=9.5,
         seconds=1.5,
