@@ -14,6 +14,7 @@ COMMANDS = {
     "compare": "train two experiments with paired seeds: is the difference real?",
     "sweep": "train variants of a baseline, rank them, promote the winner",
     "sample": "let a trained model or a candidate write, with a KV cache",
+    "lora": "put low-rank adapters into the weights they belong to",
     "data": "turn text into files of tokens, or look at such",
     "gate": "run the gates on a model file",
     "board": "show the leaderboard of a run",

@@ -16,8 +16,11 @@ from foundry.cli.pool_options import whole_number
 from foundry.cli.run import LEDGER, Plan, plan_of
 from foundry.cli.show import find_candidate
 from foundry.data import dataset
+from foundry.data.conversations.chat import Dialogue
+from foundry.data.conversations.settings import FORMATS
 from foundry.data.dataset import Dataset
 from foundry.errors import UserError
+from foundry.registry import module_names
 from foundry.training.experiment import Experiment, parse
 from foundry.trial.job import Job
 from genome import Arena
@@ -44,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint", choices=("best", "latest"), default="best", help="default: best")
     prompt = parser.add_mutually_exclusive_group()
     prompt.add_argument(
-        "--prompt", default="\n", metavar="TEXT", help="text to go on from (default: a new line)"
+        "--prompt", metavar="TEXT", help="text to go on from (default: a new line), or all that is said to it"
     )
     prompt.add_argument("--prompt-file", metavar="FILE", help="file with the text to go on from")
     add = parser.add_argument
@@ -62,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--top-p", type=_probability, metavar="P", help="draw from the likeliest tokens that together reach P"
     )
     add("--seed", type=int, default=0, metavar="N", help="default: 0")
+    add("--chat", action="store_true", help="talk with a model: each line is said to it, until an empty one")
+    add("--format", metavar="NAME", help=f"of the conversation: {' '.join(module_names(FORMATS))}")
+    add("--system", default="", metavar="TEXT", help="what a conversation begins with")
     add("--no-cache", action="store_true", help="compute the whole context again for every token")
     add("--threads", type=whole_number, metavar="N", help="of torch (default: one per core)")
     add("--debug", action="store_true", help="show the traceback of an error")
@@ -71,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _sample(options: argparse.Namespace) -> int:
     trained = find(options.what, arena=options.arena, checkpoint=options.checkpoint)
+    if options.chat:
+        return _chat(trained, options)
     prompt = _prompt(options)
     try:
         ids = trained.dataset.encode(prompt)
@@ -106,6 +114,35 @@ def _sample(options: argparse.Namespace) -> int:
     )
     speed = written.tokens / written.seconds
     print(f"{written.tokens:,} tokens, {speed:,.0f} tok/s ({cache})", file=sys.stderr)
+    return 0
+
+
+def _chat(trained: Trained, options: argparse.Namespace) -> int:
+    """Answer one prompt, or the lines of the terminal."""
+    conversations = trained.experiment.data.conversations
+    form = options.format or (conversations.format if conversations is not None else None)
+    if form is None:
+        raise UserError(f"{trained.name} was not trained on conversations: say which --format it knows")
+
+    import torch
+
+    from foundry.cli.chat import Chat, talk
+    from foundry.decoding.sampling import Sampling
+
+    torch.set_num_threads(options.threads or os.cpu_count() or 1)
+    tokenizer, block_size = trained.dataset.tokenizer, trained.experiment.block_size
+    dialogue = Dialogue(form, tokenizer, options.system)
+    chat = Chat(
+        _decoder(trained, options, block_size),
+        tokenizer,
+        Sampling(temperature=options.temperature, top_k=options.top_k, top_p=options.top_p),
+        block_size=block_size,
+        tokens=options.tokens,
+        seed=options.seed,
+    )
+    asked = options.prompt is None and options.prompt_file is None
+    lines = sys.stdin if asked else [_prompt(options)]
+    talk(chat, dialogue, lines, ask=asked and sys.stdin.isatty())
     return 0
 
 
@@ -223,7 +260,7 @@ def _report(name: str) -> Report:
 
 def _prompt(options: argparse.Namespace) -> str:
     if options.prompt_file is None:
-        prompt: str = options.prompt
+        prompt: str = "\n" if options.prompt is None else options.prompt
     else:
         try:
             prompt = Path(options.prompt_file).read_text("utf-8")

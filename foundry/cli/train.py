@@ -71,6 +71,8 @@ def _run(session: Session, options: argparse.Namespace, console: Console) -> int
     )
     if session.inherited:
         console.print(session.inherited, highlight=False, markup=False)
+    for note in (*session.dataset.notes, *session.fitted.notes):
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
     if _watch(session, console):
         session.save()
         console.print(f"Stopped at update {session.step} of {session.total}; go on with:", highlight=False)

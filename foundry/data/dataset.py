@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from foundry.data.conversations.turns import Turns, read_conversations
 from foundry.data.manifest import open_prepared
 from foundry.data.reading import Corpus, encoded
 from foundry.data.settings import Data
@@ -50,6 +51,7 @@ class Dataset:
     tokenizer: Tokenizer
     sources: tuple[Source, ...]
     curriculum: str = "none"
+    notes: tuple[str, ...] = ()  # what a person should know, such as records that were left out
 
     @property
     def sha256(self) -> str:
@@ -89,11 +91,15 @@ class Dataset:
     @functools.cached_property
     def _batches(self) -> Batches:
         from foundry.data.batches import Blocks, Mixture
+        from foundry.data.conversations.rows import Single
 
         curriculum = load_part("foundry/data/curricula", "curriculum", self.curriculum)
         blocks = []
         for source in self.sources:
-            tokens = source.splits["train"].tokens
+            split = source.splits["train"]
+            if isinstance(split, Turns):
+                return Single(split, np.arange(len(split)), self.tokenizer.end)
+            tokens = split.tokens
             blocks.append(Blocks(tokens, curriculum.build(tokens, self.tokenizer)))
         if len(blocks) == 1:
             return blocks[0]
@@ -129,6 +135,10 @@ def load(data: Data) -> Dataset:
     Raises:
         UserError: an unknown name, an unreadable file, or what does not go together.
     """
+    if data.conversations is not None:
+        chats = read_conversations(data, data.conversations)
+        source = Source(chats.name, chats.sha256, 1.0, chats.splits)
+        return Dataset(chats.name, chats.tokenizer, (source,), notes=chats.notes)
     prepared = {name: open_prepared(name) for name in data.names if is_prepared(name)}
     corpora = {name: Corpus.of(name, data) for name in data.names if name not in prepared}
     for corpus in corpora.values():
@@ -174,7 +184,7 @@ def require_block(dataset: Dataset, block_size: int) -> None:
     """
     for source in dataset.sources:
         for name, split in source.splits.items():
-            if len(split.tokens) <= block_size:
+            if not isinstance(split, Turns) and len(split.tokens) <= block_size:
                 raise UserError(
                     f"data {source.name!r}: split {name} has {len(split.tokens)} tokens, "
                     f"fewer than a block of {block_size} and its target"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from foundry.data.conversations.settings import Conversations
 from foundry.data.selection import DEDUPES, parse_filter
 from foundry.data.splits import SCHEMES
 from foundry.errors import UserError, unknown
@@ -33,6 +34,7 @@ class Data:
     filters: tuple[str, ...] = ()  # of training text, each NAME=VALUE with a module of foundry/data/filters
     dedupe: str = "none"  # of training text: a module of foundry/data/dedupes
     curriculum: str = "none"  # a module of foundry/data/curricula
+    conversations: Conversations | None = None  # the data set is a file of conversations
 
     def __post_init__(self) -> None:
         if self.sources:

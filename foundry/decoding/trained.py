@@ -11,21 +11,29 @@ from torch import nn
 
 from foundry.data.dataset import Dataset
 from foundry.errors import UserError
+from foundry.lora.adapt import adapt, fold
 from foundry.source import build_model, load_module
 from foundry.training import checkpoint, init, loop, measure, pretrained
 from foundry.training.experiment import Experiment, parse
+from foundry.training.fitting import finish, fit
 from foundry.trial.job import Job
 
 
 def from_checkpoint(path: Path, source: str, experiment: Experiment, dataset: Dataset) -> nn.Module:
-    """Build a model from its source and read its weights.
+    """Build a model from its source and read its weights; adapters are merged into them.
 
     Raises:
         UserError: the checkpoint is damaged, or of a model of other sizes or another vocabulary.
     """
     model = build_model(load_module(source), experiment.sized_for(dataset.vocab_size))
     try:
-        checkpoint.load(path, model, [])
+        if experiment.lora is None:
+            checkpoint.load(path, model, [])
+        else:
+            checkpoint.load(path.with_name("base.safetensors"), model, [])
+            adapted = adapt(model, experiment.lora, 0)
+            checkpoint.load(path, model, [], leave_out=adapted.frozen)
+            fold(model)
     except ValueError as error:
         raise UserError(f"{path.parent}: {error}") from None
     return model
@@ -51,7 +59,9 @@ def from_trial(
         lambda: build_model(module, args), training=experiment.training, block_size=experiment.block_size
     )
     total = cost.updates(job.budget, job.unit)
+    fitted = fit(model, dataset, experiment, job.seed)
     if _loaded(kept, model, []) == total:
+        finish(model)
         return model
     optimizers = loop.build_optimizers(model, experiment.training)
     first = max(
@@ -61,7 +71,7 @@ def from_trial(
     updates = loop.updates(
         model,
         optimizers,
-        dataset.batches(),
+        fitted.batches,
         experiment,
         seed=job.seed,
         steps=range(first, total),
@@ -73,6 +83,7 @@ def from_trial(
     except loop.DivergedError as error:
         raise UserError(f"the candidate cannot be trained: {error}") from None
     checkpoint.save(kept, model, [], total)
+    finish(model)
     return model
 
 

@@ -7,7 +7,7 @@ on the CPU, so any number of processes can go on from it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -26,13 +26,16 @@ def save(
     optimizers: Sequence[torch.optim.Optimizer],
     step: int,
     world: World = ALONE,
+    *,
+    leave_out: Collection[str] = (),
 ) -> None:
     """Write everything that training from `step` on needs; the file appears whole or not at all.
 
+    Tensors of the model that `leave_out` names are not written: those that do not change, say.
     All processes of the world must call it, for each may hold a part; the first one writes.
     """
     own = {}
-    for name, tensor in _everything(model, optimizers).items():
+    for name, tensor in _everything(model, optimizers, leave_out).items():
         full = whole(tensor.detach())
         if world.first:  # copies, for two views of one table share memory, which safetensors refuses
             own[name] = full.to("cpu", copy=True, memory_format=torch.contiguous_format)
@@ -44,8 +47,16 @@ def save(
         )
 
 
-def load(path: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> int:
+def load(
+    path: Path,
+    model: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    *,
+    leave_out: Collection[str] = (),
+) -> int:
     """Restore what `save` wrote into a model and optimizers built alike; return the step to go on from.
+
+    What was left out is left as it is.
 
     Raises:
         ValueError: the file is damaged, or of another model, vocabulary or kind of optimizer.
@@ -56,7 +67,7 @@ def load(path: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optimize
             about = {key: file.metadata()[key] for key in ("step", "optimizers", "vocab_size")}
     except (SafetensorError, OSError, TypeError, KeyError) as error:
         raise ValueError(f"checkpoint {path.name} cannot be read: {error}") from None
-    own = _tensors(model)
+    own = _tensors(model, leave_out)
     theirs = {name.removeprefix("model."): t for name, t in stored.items() if name.startswith("model.")}
     if reason := _mismatch(about, own, theirs, model, optimizers):
         raise ValueError(f"checkpoint {path.name} {reason}")
@@ -68,8 +79,10 @@ def load(path: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optimize
     return int(about["step"])
 
 
-def _everything(model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    found = {f"model.{name}": tensor for name, tensor in _tensors(model).items()}
+def _everything(
+    model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], leave_out: Collection[str]
+) -> dict[str, Tensor]:
+    found = {f"model.{name}": tensor for name, tensor in _tensors(model, leave_out).items()}
     for i, optimizer in enumerate(optimizers):
         for index, state in optimizer.state_dict()["state"].items():
             for key, value in state.items():
@@ -77,7 +90,7 @@ def _everything(model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -
     return found
 
 
-def _tensors(model: nn.Module) -> dict[str, Tensor]:
+def _tensors(model: nn.Module, leave_out: Collection[str]) -> dict[str, Tensor]:
     """Name every parameter and persistent buffer once, tied ones by their first name."""
     seen: set[int] = set()
     found = {}
@@ -85,7 +98,7 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
         if id(tensor) not in seen:
             seen.add(id(tensor))
             found[name] = tensor
-    return found
+    return {name: tensor for name, tensor in found.items() if name not in leave_out}
 
 
 def _write(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from foundry.data.settings import Data
 from foundry.errors import UserError, unknown
+from foundry.lora.settings import Lora
 from foundry.registry import module_names
 
 
@@ -75,6 +76,7 @@ class Experiment:
     strict: bool = True  # whether that must have every tensor of the model and no other
     training: Training = field(default_factory=Training)
     data: Data = field(default_factory=Data)
+    lora: Lora | None = None  # train adapters alone, instead of the model itself
 
     def __post_init__(self) -> None:
         _require_one_of("init_from", self.init_from, ("scratch", "pretrained"))
@@ -185,13 +187,20 @@ def _build(kind: type, body: object, prefix: str) -> object:
     for key, value in body.items():
         if key not in hints:
             raise unknown("key", f"{prefix}{key}", [prefix + name for name in hints])
-        nested = dataclasses.is_dataclass(hints[key])
+        section = _section(hints[key])
+        optional = type(None) in typing.get_args(hints[key])
         values[key] = (
-            _build(hints[key], value, f"{prefix}{key}.")
-            if nested
+            _build(section, value, f"{prefix}{key}.")
+            if section is not None and not (optional and value is None)
             else _convert(value, hints[key], f"{prefix}{key}")
         )
     return kind(**values)
+
+
+def _section(hint: Any) -> type | None:
+    """Return the dataclass that a field holds, or may hold; None where it is a plain value."""
+    kinds = (kind for kind in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(kind))
+    return next((kind for kind in kinds if isinstance(kind, type)), None)
 
 
 def _convert(value: object, hint: object, name: str) -> object:

@@ -3,38 +3,69 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from foundry.data.batches import Ids, windows
+from foundry.data.batches import Batch, Ids, windows
+from foundry.data.conversations.rows import evaluation
+from foundry.data.conversations.turns import IGNORED, Turns
+from foundry.data.splits import Split
 
 
-@torch.no_grad()
+def of_split(
+    model: nn.Module, split: Split, *, block_size: int, tokens_per_batch: int = 2048
+) -> tuple[float, float]:
+    """Return nats per token and bits per byte over all that counts in a split.
+
+    In a text that is every token but the first; in conversations it is what is to be learned.
+
+    Raises:
+        ValueError: as `cross_entropy` does.
+    """
+    if isinstance(split, Turns):
+        rows = evaluation(split, block_size=block_size, tokens_per_batch=tokens_per_batch)
+        loss, counted = _mean(model, rows), int(split.learned.sum())
+    else:
+        loss, counted = cross_entropy(model, split.tokens, block_size=block_size), len(split.tokens)
+    return loss, bits_per_byte(loss, counted, split.n_bytes)
+
+
 def cross_entropy(model: nn.Module, tokens: Ids, *, block_size: int, tokens_per_batch: int = 2048) -> float:
     """Return nats per token over all of `tokens` (n,), in windows of block_size.
-
-    The model is asked for logits at every position by passing its own inputs as targets: it never holds the
-    real ones.
 
     Raises:
         ValueError: the logits have a shape other than (batch, time, vocabulary).
     """
+    batch_size = max(1, tokens_per_batch // block_size)
+    return _mean(model, windows(tokens, block_size=block_size, batch_size=batch_size))
+
+
+@torch.no_grad()
+def _mean(model: nn.Module, batches: Iterable[Batch]) -> float:
+    """Return nats per target, those of -100 left out.
+
+    The model is asked for logits at every position by passing its own inputs as targets: it never holds the
+    real ones.
+    """
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    total = 0.0
-    for inputs, targets in windows(
-        tokens, block_size=block_size, batch_size=max(1, tokens_per_batch // block_size)
-    ):
+    total, counted = 0.0, 0
+    for inputs, targets in batches:
         inputs, targets = inputs.to(device), targets.to(device)
         logits = model(inputs, inputs)[0]
         if logits.dim() != 3 or logits.shape[:2] != inputs.shape:
             raise ValueError(f"logits of shape {tuple(logits.shape)} for inputs of {tuple(inputs.shape)}")
-        total += F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="sum").item()
+        nats = F.cross_entropy(
+            logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        total += nats.item()
+        counted += int((targets != IGNORED).sum())
     model.train(was_training)
-    return total / (len(tokens) - 1)
+    return total / counted
 
 
 def bits_per_byte(nats_per_token: float, n_tokens: int, n_bytes: int) -> float:

@@ -16,11 +16,13 @@ from pathlib import Path
 import torch
 
 from foundry.data.dataset import Dataset
+from foundry.lora import files
 from foundry.source import build_model, load_module
 from foundry.trackers import Tracker
 from foundry.training import checkpoint, distributed, init, loop, pretrained, score
 from foundry.training.experiment import Experiment
 from foundry.training.explosion import Explosion, starting_loss
+from foundry.training.fitting import fit
 from foundry.training.placing import place
 from foundry.training.record import Evaluation, Record
 from foundry.training.world import ALONE, World
@@ -53,6 +55,7 @@ class Session:
         self.total = experiment.training.max_iters
         model = init.initialised(lambda: build_model(module, args), seed)
         self.inherited = pretrained.take_over(experiment, model)  # in words
+        self.fitted = fit(model, dataset, experiment, seed)
         self.params = sum(p.numel() for p in model.parameters())
         placed = place(model, experiment.training, world, device)
         self.model, self.trained, self.optimizers = placed.model, placed.trained, placed.optimizers
@@ -60,7 +63,7 @@ class Session:
         self.saved: int | None = None  # updates done at the latest checkpoint
         self.record = Record(folder / "metrics.jsonl", writes=world.first)
         self.trackers: list[Tracker] = []
-        start = starting_loss(self.model, dataset.batches(), experiment, seed)
+        start = starting_loss(self.model, self.fitted.batches, experiment, seed)
         self.explosion = Explosion(max(start, math.log(dataset.vocab_size)), experiment.training.warmup_iters)
 
     def resume(self) -> None:
@@ -70,7 +73,12 @@ class Session:
             ValueError: the checkpoint is damaged or does not fit the model, the data or the optimizer.
         """
         if (self.folder / "latest.safetensors").exists():
-            self.step = checkpoint.load(self.folder / "latest.safetensors", self.model, self.optimizers)
+            self.step = checkpoint.load(
+                self.folder / "latest.safetensors",
+                self.model,
+                self.optimizers,
+                leave_out=self.fitted.frozen,
+            )
             self.saved = self.step
         self.record.go_back(self.step)
 
@@ -85,7 +93,7 @@ class Session:
         for loss in loop.updates(
             self.trained,
             self.optimizers,
-            self.dataset.batches(),
+            self.fitted.batches,
             self.experiment,
             seed=self.seed,
             steps=steps,
@@ -119,14 +127,14 @@ class Session:
     def _evaluate(self, train_loss: float, tokens_per_second: float) -> None:
         """Score the model in float32, every process the whole split; what the first one finds counts."""
         split = self.dataset.splits["val_search"]
-        loss = score.cross_entropy(self.model, split.tokens, block_size=self.experiment.block_size)
-        loss = distributed.first_says(self.world, loss)
+        found = score.of_split(self.model, split, block_size=self.experiment.block_size)
+        loss, bits = (distributed.first_says(self.world, figure) for figure in found)
         evaluation = Evaluation(
             step=self.step,
             tokens=self.step * self.experiment.tokens_per_step,
             train_loss=train_loss,
             val_loss=loss,
-            bits_per_byte=score.bits_per_byte(loss, len(split.tokens), split.n_bytes),
+            bits_per_byte=bits,
             tokens_per_second=tokens_per_second,
         )
         self.record.add(evaluation)
@@ -134,10 +142,25 @@ class Session:
         self._track({name: figures[name] for name in ("val_loss", "bits_per_byte", "tokens_per_second")})
         if self.record.best is evaluation:
             self._checkpoint("best.safetensors")
+            self._adapter()
         self.save()
 
     def _checkpoint(self, name: str) -> None:
-        checkpoint.save(self.folder / name, self.model, self.optimizers, self.step, self.world)
+        """Write what trains; beside it once, where adapters train, the model that they belong to."""
+        frozen = self.fitted.frozen
+        base = self.folder / "base.safetensors"
+        if frozen and not base.exists():
+            trained = {name for name, _ in self.model.named_parameters()} - frozen
+            checkpoint.save(base, self.model, [], 0, self.world, leave_out=trained)
+        path = self.folder / name
+        checkpoint.save(path, self.model, self.optimizers, self.step, self.world, leave_out=frozen)
+
+    def _adapter(self) -> None:
+        """Write adapters as PEFT has them, too."""
+        if self.experiment.lora is not None and self.world.first:
+            files.save(
+                self.folder / "adapter", self.model, self.experiment.lora, base=self.experiment.base_model
+            )
 
     def _track(self, figures: Mapping[str, float]) -> None:
         for tracker in self.trackers:

@@ -19,6 +19,7 @@ from foundry import gates
 from foundry.data import dataset
 from foundry.source import build_model, load_module
 from foundry.training import checkpoint, experiment, inherit, init, loop, measure, pretrained, score
+from foundry.training.fitting import fit
 from foundry.trial import functions
 from foundry.trial.job import Job
 from foundry.trial.outcome import Crashed, Diverged, Outcome, OutOfMemory, Rejected, Scored
@@ -77,6 +78,7 @@ class _Trial:
         pretrained.take_over(self.experiment, model, strict=False)  # what an edit has changed starts anew
         if job.inherits:
             inherit.take_over(self.checkpoints / job.inherits, model)
+        self.batches = fit(model, self.dataset, self.experiment, job.seed).batches
         return self._trained_and_scored(model)
 
     def _beyond_bounds(self) -> Rejected | None:
@@ -117,11 +119,11 @@ class _Trial:
 
     def _scored(self, model: nn.Module, steps: int, tokens_per_second: float) -> Scored:
         split = dataset.unselected(self.experiment.data).splits[self.job.split]
-        loss = score.cross_entropy(model, split.tokens, block_size=self.experiment.block_size)
+        loss, bits = score.of_split(model, split, block_size=self.experiment.block_size)
         ended = time.perf_counter()
         return Scored(
             loss=loss,
-            bits_per_byte=score.bits_per_byte(loss, len(split.tokens), split.n_bytes),
+            bits_per_byte=bits,
             params=self.cost.params,
             train_flops=self.cost.flops_per_step * steps,
             work=self.cost.work_per_step * steps,
@@ -146,7 +148,7 @@ class _Trial:
         loop.train(
             model,
             optimizers,
-            self.dataset.batches(),
+            self.batches,
             self.experiment,
             seed=self.job.seed,
             steps=steps,

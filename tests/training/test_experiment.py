@@ -82,7 +82,11 @@ def test_shipped_experiments_are_valid(path: Path) -> None:
             "unknown key 'training.learning_rte': did you mean 'training.learning_rate'?",
         ),
         ("data: {datset: x}", "unknown key 'data.datset': did you mean 'data.dataset'?"),
-        ("7: 1", "unknown key '7': known: base_model, data, model_args, mutations, name, training"),
+        (
+            "7: 1",
+            "unknown key '7': known: base_model, checkpoint, data, init_from, lora, model_args, mutations, "
+            "name, strict, training",
+        ),
         ("training: {device: gpu}", "unknown device 'gpu': did you mean 'cpu'?"),
         ("training: {dtype: bf16}", "unknown dtype 'bf16': did you mean 'bfloat16'?"),
         ("training: {compile: 1}", "training.compile must be true or false, not 1"),
