@@ -21,7 +21,6 @@ import yaml
 
 import operators
 from foundry import gates
-from foundry.cli.nursery import draw
 from genome import Arena
 from operators import Source
 
@@ -50,8 +49,7 @@ def main() -> None:
         gate(source)  # what torch does once in a process, the trial server has done before it forks
         for number in range(1, CANDIDATES + 1):
             source, parent = family[(number - 1) // CHILDREN]
-            names = sorted(operators.load())
-            propose, edit = timed(lambda source=source, names=names: draw(source, names, {}, rng))
+            propose, edit = timed(lambda source=source: draw(source, rng))
             apply, child = timed(lambda source=source, edit=edit: operators.apply(source, edit))
             commit, candidate = timed(
                 lambda child=child, edit=edit, number=number, parent=parent: arena.commit(
@@ -75,6 +73,15 @@ def main() -> None:
     for name, values in milliseconds.items():
         high = statistics.quantiles(values, n=10)[-1]
         print(f"{name:<10}{statistics.median(values):8.1f}{statistics.fmean(values):8.1f}{high:8.1f}")
+
+
+def draw(source: Source, rng: random.Random) -> operators.Edit:
+    """Draw an operator of those that find something, then one of its edits; only those drawn are asked."""
+    names = sorted(operators.load())
+    while True:
+        name = names.pop(rng.randrange(len(names)))
+        if edits := operators.lookup(name).sites(source):
+            return rng.choice(edits)
 
 
 def files(source: Source) -> dict[str, str]:

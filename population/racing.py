@@ -46,7 +46,7 @@ class Races:
 
     def propose(self) -> Order | None:
         """Return a training that the race waits for."""
-        if not self._challengers:
+        if not self._challengers or not self._affordable():
             return None
         challenger = self._challengers[0]
         verdict = self._verdict(challenger)
@@ -58,6 +58,15 @@ class Races:
                 self._ordered.add(wanted)
                 return Order(number=number, rung=self._archive.rungs.top, seed=verdict)
         return None
+
+    def _affordable(self) -> bool:
+        """Say whether a race may begin, or go on: one that has begun is carried to its end."""
+        spending = self._archive.spending
+        raced = len(self._ordered) * spending.full.tokens
+        return self._underway() or raced < self._archive.settings.race_share * spending.total.tokens
+
+    def _underway(self) -> bool:
+        return any(number == self._challengers[0] for number, _ in self._ordered)
 
     def _gap(self, number: int) -> float:
         """Return by how much a candidate lags the incumbent with the seeds of the search."""

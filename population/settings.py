@@ -15,6 +15,7 @@ class Settings:
     seed: int = 0
     generations: int = 20
     population: int = 8  # births in a generation
+    lag: int = 3  # orders that may be under way while the next is decided; more use more workers
     tokens: int  # of a full training of the seed model
     unit: str = "work"  # of which a full training of any other gets as much: "work", "flops" or "tokens"
     update: int = 0  # tokens of one update of the seed model; the gates are charged as two
@@ -35,6 +36,7 @@ class Settings:
     inherit: bool = False  # children start from their parent's weights, where they fit
     base_seeds: int = 3  # trainings of the seed model, for the noise between seeds
     race_seeds: int = 3  # more on which one that scores better than the incumbent has to do so; 0 for none
+    race_share: float = 0.1  # of what has been spent that races may take: births come first
     finalists: int = 3
     looks: tuple[int, ...] = (4, 10, 16)  # fresh seeds after which confirmation may end
     ablation_seeds: int = 4  # for each edit of the champion; 0 leaves it as it is
@@ -42,11 +44,6 @@ class Settings:
     def __post_init__(self) -> None:
         assert self.unit in UNITS, self.unit
         assert self.budget_unit in ("flops", "tokens", "seconds"), self.budget_unit
-
-    @property
-    def lag(self) -> int:
-        """Orders that may be under way while the next is decided: a generation, so more use more workers."""
-        return self.population
 
     @property
     def births(self) -> int:

@@ -18,7 +18,7 @@ Method = Callable[[Table, int, int], Iterator[Step]]  # table, FLOPs to spend, r
 _OURS = Settings(
     tokens=144, unit="tokens", generations=100_000, update=1, crossover=0.0, objectives=("loss",)
 )
-_PLAIN = replace(_OURS, bandit=False, race_seeds=0, base_seeds=1, population=1)
+_PLAIN = replace(_OURS, bandit=False, race_seeds=0, base_seeds=1, lag=1)
 _FOREVER = 1_000_000  # living
 
 
@@ -55,7 +55,7 @@ def optuna_tpe(table: Table, flops: int, repetition: int) -> Iterator[Step]:
     reached: dict[Point, int] = {}  # the highest rung paid for
     best: Point = BASE
     spent = 0
-    while spent < flops and len(study.trials) < 2000:
+    while spent < flops and len(study.trials) < 500:
         trial = study.ask()
         point = tuple(trial.suggest_categorical(name, list(values)) for name, values in FACTORS.items())
         own = architecture(point)

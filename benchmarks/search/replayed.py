@@ -15,6 +15,7 @@ from population.search import Search
 from population.settings import SEED_MODEL, Settings
 
 MENU = Menu(operators=tuple(FACTORS))
+_PATIENCE = 60  # births in a row without a new point, after which a search has nowhere to go
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,15 @@ class Replay:
         self._known = {BASE}
 
     def steps(self, flops: int) -> Iterator[Step]:
-        """Run until so many FLOPs are spent, or nothing is left to do, one trial at a time."""
-        search = self.search
-        while search.archive.spending.total.flops < flops and search.confirming is None:
+        """Run until so many FLOPs are spent, or nothing new is found any more, one trial at a time."""
+        search, in_vain = self.search, 0
+        while search.archive.spending.total.flops < flops and in_vain < _PATIENCE:
             order = search.ask()
             if order is None or order.split != "val_search":
                 return
-            search.tell(order, self._outcome(order) if self._bear(order) else NOTHING_NEW)
+            born = self._bear(order)
+            in_vain = 0 if born else in_vain + 1
+            search.tell(order, self._outcome(order) if born else NOTHING_NEW)
             yield Step(search.archive.spending.total.flops, self._points[self._best()])
 
     def _bear(self, order: Order) -> bool:
@@ -90,11 +93,7 @@ class Replay:
         )
 
     def _best(self) -> int:
-        """Name the candidate that the search would hand over: who won the races, else the best at the top."""
-        incumbent = self.search.breeding.races.incumbent
-        if incumbent != SEED_MODEL:
-            return incumbent
-        ranking = self.search.archive.rungs.ranking(self.search.archive.rungs.top)
-        if self.search.settings.race_seeds or not ranking:
-            return SEED_MODEL
-        return ranking[0]
+        """Name the candidate that the search would hand over: the best mean over the seeds it was run with."""
+        archive = self.search.archive
+        arrived = archive.rungs.ranking(archive.rungs.top)
+        return min(arrived, key=lambda n: statistics.fmean(archive.losses(n).values()), default=SEED_MODEL)

@@ -27,6 +27,7 @@ SEARCH = (
     "islands",
     "unit",
     "finalists",
+    "lag",
 )
 LIMITS = ("trial_seconds", "trial_memory")
 BOUNDS = {"max_params": "params", "max_kv_bytes": "kv_bytes_per_token"}  # fields of what a model costs
@@ -87,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
             "--population",
             whole_number,
             "N",
-            "births in a generation, and at most that many workers (default: 8)",
+            "births in a generation, for reading (default: 8)",
         ),
         (
             "--tokens",
@@ -127,6 +128,12 @@ def parser() -> argparse.ArgumentParser:
             f"of the experiment's numbers: {numbers} (default: tpe)",
         ),
         ("--islands", whole_number, "N", "populations that exchange their best now and then (default: 1)"),
+        (
+            "--lag",
+            whole_number,
+            "N",
+            "trials that may outlast a decision (default: 3); N + 1 workers are busy",
+        ),
         ("--finalists", whole_number, "N", "how many are confirmed with fresh seeds (default: 3)"),
         ("--trial-seconds", whole_number, "N", "limit of one trial (default: 900)"),
         ("--trial-memory", whole_number, "MB", "limit of one trial (default: 2048)"),
