@@ -93,7 +93,7 @@ class Replay:
         )
 
     def _best(self) -> int:
-        """Name the candidate that the search would hand over: the best mean over the seeds it was run with."""
+        """Name whom the search would hand over: the best mean over the seeds that it was run with."""
         archive = self.search.archive
         arrived = archive.rungs.ranking(archive.rungs.top)
         return min(arrived, key=lambda n: statistics.fmean(archive.losses(n).values()), default=SEED_MODEL)

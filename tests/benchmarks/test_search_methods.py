@@ -1,4 +1,4 @@
-"""Searches over the table: each repeats itself, pays for what it looks up, and finds what there is to find."""
+"""Searches over the table: each repeats itself, pays for what it looks up, finds what there is to find."""
 
 from __future__ import annotations
 
