@@ -75,7 +75,8 @@ def _lines(standings: Standings, width: int, rows: int, pen: Pen) -> Iterator[li
 
 def _title(standings: Standings, width: int, pen: Pen) -> list[Piece]:
     phase = _PHASES.get(standings.phase, standings.phase)
-    left = pen.elide(f"Foundry  {phase}, generation {standings.generation} of {standings.generations}", width)
+    generation = _of(standings.generation, standings.generations, " of ")
+    left = pen.elide(f"Foundry  {phase}, generation {generation}", width)
     room = width - cell_len(left) - 2
     right = pen.elide(f"{standings.dataset} · {standings.arena}", room) if room > 8 else ""
     gap = " " * (width - cell_len(left) - cell_len(right))
@@ -83,14 +84,13 @@ def _title(standings: Standings, width: int, pen: Pen) -> list[Piece]:
 
 
 def _progress(standings: Standings, width: int, pen: Pen) -> list[Piece]:
-    share = min(1.0, standings.births / max(1, standings.births_planned))
-    done = int(share * width)
+    done = int(standings.share * width)
     return [(pen.spell("━" * done), "green"), (pen.spell("─" * (width - done)), "dim")]
 
 
 def _counts(standings: Standings, width: int, pen: Pen) -> list[Piece]:
     parts = [
-        ("births", f"{standings.births}/{standings.births_planned}"),
+        ("births", _of(standings.births, standings.births_planned, "/")),
         ("evaluated", f"{standings.evaluated}"),
         ("duplicates", f"{standings.duplicates}"),
         ("failed", _tally(standings.failed)),
@@ -105,6 +105,11 @@ def _spent(standings: Standings, width: int, pen: Pen) -> list[Piece]:
         left = standings.seconds_left
         parts.append(("left", "unknown" if left is None else f"about {figures.duration(left)}"))
     return _labelled(parts, width, pen)
+
+
+def _of(number: int, planned: int | None, between: str) -> str:
+    """Write a number, and of how many it is where that is known."""
+    return f"{number}" if planned is None else f"{number}{between}{planned}"
 
 
 def _tally(counts: Mapping[str, int]) -> str:

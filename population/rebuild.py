@@ -59,6 +59,7 @@ def from_notes(
         generations=generation,
         births=len(candidates) - 1,
         births_planned=len(candidates) - 1,
+        share=1.0,
         evaluated=sum(1 for candidate, *_ in scored if candidate.number != 0),
         rejected=dict(sorted(Counter(rejected).items())),
         failed=dict(sorted(kinds.items())),

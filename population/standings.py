@@ -56,9 +56,10 @@ class Standings:
     dataset: str  # name and first 8 hexadecimal digits of its sha256
     phase: str  # "base", "search", "confirm", "done"
     generation: int
-    generations: int
+    generations: int | None
     births: int
-    births_planned: int
+    births_planned: int | None  # None where a budget ends the search
+    share: float  # of the run that is done: of its births, or of its budget
     evaluated: int  # candidates with a score
     rejected: Mapping[str, int]  # by gate
     failed: Mapping[str, int]  # by kind of failure

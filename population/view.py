@@ -49,9 +49,10 @@ def standings(
         dataset=dataset,
         phase=search.phase,
         generation=births[-1].generation if births else 0,
-        generations=settings.generations,
+        generations=None if settings.budget else settings.generations,
         births=len(births),
-        births_planned=settings.births,
+        births_planned=None if settings.budget else settings.births,
+        share=_share(search, progress),
         evaluated=len(_told(search).keys() - {SEED_MODEL}),
         rejected=dict(sorted(gates.items())),
         failed=dict(sorted(kinds.items())),
@@ -89,6 +90,18 @@ def _seconds_left(search: Search, progress: Progress) -> float | None:
     if done <= progress.tokens_before:
         return None
     return max(0.0, _planned(search) - done) * progress.seconds / (done - progress.tokens_before)
+
+
+def _share(search: Search, progress: Progress) -> float:
+    """Return how much of the run is done: of its budget, or of its births."""
+    settings = search.settings
+    if search.finished:
+        return 1.0
+    if settings.budget is None:
+        return len(search.archive.births) / settings.births
+    spent = search.archive.spending.total
+    done = progress.seconds if settings.budget_unit == "seconds" else getattr(spent, settings.budget_unit)
+    return float(min(1.0, done / settings.budget))
 
 
 def _planned(search: Search) -> float:

@@ -54,6 +54,7 @@ RUN = Standings(
     generations=20,
     births=58,
     births_planned=162,
+    share=58 / 162,
     evaluated=45,
     rejected={"size": 1, "causality": 3, "overfit": 2},
     failed={"timed out": 1},

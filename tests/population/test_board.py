@@ -109,7 +109,9 @@ def test_colour_marks_a_difference_only_beyond_the_noise(monkeypatch: pytest.Mon
 
 
 def test_nothing_scored_yet() -> None:
-    start = replace(RUN, rows=(), running=(), births=0, rejected={}, failed={}, seconds_left=None, log="")
+    start = replace(
+        RUN, rows=(), running=(), births=0, share=0.0, rejected={}, failed={}, seconds_left=None, log=""
+    )
     assert drawn(start, 80).splitlines()[1:] == [
         "─" * 80,
         "births 0/162  evaluated 45  duplicates 4  failed 0",
@@ -163,9 +165,10 @@ odd_standings = st.builds(
     dataset=st.text(),
     phase=st.sampled_from(["base", "search", "confirm", "done"]) | st.text(),
     generation=counts,
-    generations=counts,
+    generations=st.none() | counts,
     births=counts,
-    births_planned=counts,
+    births_planned=st.none() | counts,
+    share=st.floats(0, 1),
     evaluated=counts,
     rejected=st.dictionaries(st.text(), counts),
     failed=st.dictionaries(st.text(), counts),
