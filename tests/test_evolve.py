@@ -195,7 +195,7 @@ def test_what_lies_in_the_users_folder_is_not_imported(micro: Path, tmp_path: Pa
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('imported')")
     arena = tmp_path / "arena"
     quick = ["--generations", 1, "--population", 1, "--tokens", 2400, "--experiment", micro]
-    assert "Confirmation" in evolve(*quick, "--arena", arena, cwd=tmp_path)
+    assert "Look further" in evolve(*quick, "--arena", arena, cwd=tmp_path)
 
 
 def test_a_deleted_branch_is_made_again_and_the_board_does_without(

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.syntax import Syntax
 
 from foundry.cli.crowning import crowned
-from foundry.cli.report_tables import confirmation, print_ablation, print_operators
+from foundry.cli.report_tables import print_ablation, print_confirmation, print_operators
 from foundry.cli.run import Run
 from genome import Candidate
 from population.confirmation import Verdict, verdict
@@ -23,7 +23,7 @@ def conclude(run: Run, search: Search, family: Mapping[int, Candidate], console:
     result = verdict(search)
     console.print()
     if result.finalists:
-        console.print(confirmation(result, family))
+        print_confirmation(result, family, console)
     console.print(_sentence(result, family), highlight=False, markup=False)
     champion = family[result.champion]
     if result.champion != SEED_MODEL:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from genome import Candidate
 from population import figures
@@ -19,10 +18,10 @@ from population.statistics import sigma
 _MOST_OPERATORS = 12
 
 
-def confirmation(result: Verdict, family: Mapping[int, Candidate]) -> Table:
+def print_confirmation(result: Verdict, family: Mapping[int, Candidate], console: Console) -> None:
     """Set the finalists beside the seed model."""
     seeds = len(result.seed_losses)
-    table = _table(f"Confirmation: {seeds} fresh seeds on val_confirm, against the seed model")
+    table = Table(box=None, padding=(0, 1))
     table.add_column("candidate", no_wrap=True, overflow="ellipsis", max_width=20)
     for column, width in (
         ("n", 2),
@@ -40,7 +39,7 @@ def confirmation(result: Verdict, family: Mapping[int, Candidate]) -> Table:
     mean = math.fsum(result.seed_losses) / seeds
     noise = f"σ {sigma(result.seed_losses):.4f}" if seeds > 1 else ""
     table.add_row(family[SEED_MODEL].name, f"{seeds}", f"{mean:.4f}", "", noise)
-    return table
+    _print(f"Confirmation: {seeds} fresh seeds on val_confirm, against the seed model", table, console)
 
 
 def _figures(finalist: Finalist) -> tuple[str, ...]:
@@ -64,14 +63,14 @@ def print_ablation(ablating: Ablating, lineage: Sequence[Candidate], console: Co
     costs = ablating.costs()
     if not any(cost is not None for cost in costs.values()):
         return
-    table = _table("Ablation: what it costs to take an edit of the champion out")
+    table = Table(box=None, padding=(0, 1))
     table.add_column("edit", no_wrap=True, overflow="ellipsis", max_width=46)
     table.add_column("nats", justify="right", min_width=7)
     table.add_column("")
     for place, cost in costs.items():
         fate = "dropped" if place in ablating.dropped else "" if cost is not None else "others build on it"
         table.add_row(lineage[place].words, "" if cost is None else f"{cost:+.4f}", fate)
-    console.print(table)
+    _print("Ablation: what it costs to take an edit of the champion out", table, console)
     console.print()
 
 
@@ -79,13 +78,13 @@ def print_operators(search: Search, console: Console) -> None:
     """Say which operators paid, and what was saved by knowing programs that compute the same."""
     rows = search.breeding.credit.table()
     if rows:
-        table = _table("What paid: gain on the parent at the first rung, per birth, in sigmas")
+        table = Table(box=None, padding=(0, 1))
         table.add_column("operator", no_wrap=True)
         for column in ("births", "better", "sigmas"):
             table.add_column(column, justify="right")
         for row in rows[:_MOST_OPERATORS]:
             table.add_row(row.operator, f"{row.births}", f"{row.better}", f"{row.gain:.3f}")
-        console.print(table)
+        _print("What paid: gain on the parent at the first rung, per birth, in sigmas", table, console)
     twins, saved = len(search.archive.twins), search.archive.spending.saved
     if twins:
         console.print(
@@ -95,7 +94,7 @@ def print_operators(search: Search, console: Console) -> None:
         )
 
 
-def _table(title: str) -> Table:
-    return Table(
-        title=Text(title, no_wrap=True), title_justify="left", title_style="bold", box=None, padding=(0, 1)
-    )
+def _print(title: str, table: Table, console: Console) -> None:
+    """Print a table under its title, which may be the wider of the two."""
+    console.print(title, style="bold", highlight=False)
+    console.print(table)

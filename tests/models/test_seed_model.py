@@ -28,7 +28,7 @@ def test_a_file_is_returned_as_it_is_and_not_executed(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("v3", "unknown model 'v3': did you mean 'v2'?"),
-        ("gpt", "unknown model 'gpt': known: gpt2, llama, v1, v2"),
+        ("xyz", "unknown model 'xyz': known: gpt2, llama, v1, v2"),
         ("missing.py", "model file 'missing.py' does not exist"),
         ("models/mine", "model file 'models/mine' does not exist"),
     ],
