@@ -17,7 +17,7 @@ from rich.console import Console
 
 from foundry.cli.clock import Clock
 from foundry.cli.edge import guarded
-from foundry.cli.evolve_options import parser, plan, resume_command, resumed
+from foundry.cli.evolve_options import idle_workers, parser, plan, resume_command, resumed
 from foundry.cli.nursery import Nursery
 from foundry.cli.record import Record
 from foundry.cli.report import conclude
@@ -64,6 +64,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     )
     try:
         made = current.plan
+        if waiting := idle_workers(options, made.search.lag):
+            console.print(waiting, highlight=False)
         search = replay.resumed(made.search, made.menu, current.ledger)
         nursery = Nursery(current.arena, current.ledger, current.seed, made)
         record = Record(current.arena, current.ledger, search, made)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from foundry.cli.budget import amount
 from foundry.cli.pool_options import whole_number
@@ -68,15 +70,41 @@ def resume_command(options: argparse.Namespace) -> str:
     return f"python evolve.py{arena} --resume"
 
 
+def idle_workers(options: argparse.Namespace, lag: int) -> str:
+    """Say that some workers will wait, where the lag of a run lets no more trials be under way."""
+    if options.workers <= lag + 1:
+        return ""
+    busy = f"only {lag + 1} of {options.workers} workers will be busy"
+    return f"{busy}: a new run with --lag {options.workers - 1} uses them all"
+
+
 def parser() -> argparse.ArgumentParser:
     """Make the parser."""
     made = argparse.ArgumentParser(
         prog="evolve.py", description="Evolve the source code of a language model."
     )
     decides = made.add_argument_group("what decides the run (recorded; --resume takes --generations alone)")
+    for flag, kind, metavar, text in _decisive():
+        decides.add_argument(flag, type=kind, metavar=metavar, help=text)
+    decides.add_argument(
+        "--inherit", action="store_true", help="children start from their parent's weights, where they fit"
+    )
+    here = made.add_argument_group("where and how it runs")
+    here.add_argument("--arena", default=ARENA, metavar="DIR", help=f"the git repository (default: {ARENA})")
+    here.add_argument("--resume", action="store_true", help="go on with the run in the arena")
+    here.add_argument(
+        "--workers", type=whole_number, metavar="N", help="trials at once (default: one per core)"
+    )
+    here.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    made.set_defaults(workers=os.cpu_count() or 1)
+    return made
+
+
+def _decisive() -> tuple[tuple[str, Callable[[str], Any], str, str], ...]:
+    """List the options that decide a run: flag, kind, metavar, help."""
     known = (selection.names(), OBJECTIVES, samplers.names())
     policies, objectives, numbers = (", ".join(names) for names in known)
-    for flag, kind, metavar, text in (
+    return (
         (
             "--generations",
             whole_number,
@@ -137,20 +165,7 @@ def parser() -> argparse.ArgumentParser:
         ("--finalists", whole_number, "N", "how many are confirmed with fresh seeds (default: 3)"),
         ("--trial-seconds", whole_number, "N", "limit of one trial (default: 900)"),
         ("--trial-memory", whole_number, "MB", "limit of one trial (default: 2048)"),
-    ):
-        decides.add_argument(flag, type=kind, metavar=metavar, help=text)
-    decides.add_argument(
-        "--inherit", action="store_true", help="children start from their parent's weights, where they fit"
     )
-    here = made.add_argument_group("where and how it runs")
-    here.add_argument("--arena", default=ARENA, metavar="DIR", help=f"the git repository (default: {ARENA})")
-    here.add_argument("--resume", action="store_true", help="go on with the run in the arena")
-    here.add_argument(
-        "--workers", type=whole_number, metavar="N", help="trials at once (default: one per core)"
-    )
-    here.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    made.set_defaults(workers=os.cpu_count() or 1)
-    return made
 
 
 def _names(text: str) -> tuple[str, ...]:
