@@ -57,7 +57,8 @@ class Archive:
 
     def seed_of(self, number: int) -> int:
         """Return the seed with which a candidate is searched: the same for all, where they are paired."""
-        return self.settings.seed + (0 if self.settings.pairing else 10_000 + number)
+        paired = self.settings.pairing or number == SEED_MODEL
+        return self.settings.seed + (0 if paired else 10_000 + number)
 
     def apply(self, order: Order, outcome: Outcome) -> None:
         """Take note of an outcome."""

@@ -80,8 +80,8 @@ class Breeding:
             gain = losses[birth.parent] - losses[number] if birth.parent in losses else 0.0
             if sigma := archive.sigma(0):
                 gain = min(gain / sigma, _MOST_SIGMAS)
-            cost = max(0.1, outcome.train_flops / max(1, archive.spending.until(0)[0]))
-            cost = cost if archive.settings.unit == "tokens" else 1.0
+            if archive.settings.unit == "tokens":  # else all first rungs cost the same
+                cost = outcome.train_flops * archive.settings.share(0) / archive.spending.full.flops
             self._observed.append(number)
             if archive.rungs.top == 0:
                 self.islands.rejuvenate(number)

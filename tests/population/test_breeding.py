@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from worlds import RATE, World, alone, scored
 
+from foundry.trial.outcome import Outcome, Scored
 from population import samplers
 from population.archive import Archive
 from population.confirmation import verdict
@@ -163,3 +164,30 @@ def test_about_a_tenth_of_births_have_two_different_parents() -> None:
     mates = [birth for birth in births if birth.mate is not None]
     assert 0.05 < len(mates) / len(births) < 0.15
     assert all(birth.mate != birth.parent for birth in mates)
+
+
+def test_without_pairing_every_candidate_has_a_seed_of_its_own() -> None:
+    search = alone(replace(LONG, generations=4, pairing=False))
+    own = {order.number: order.seed for order in search.orders if order.birth}
+    assert len(set(own.values())) == len(own)
+    assert any(birth.parent == SEED_MODEL for birth in search.archive.births)
+    climbing = [order for order in search.orders if order.rung == 1 and order.number in own]
+    assert climbing
+    assert all(order.seed == own[order.number] for order in climbing)
+
+
+def test_gains_are_credited_per_cost_where_first_rungs_differ_in_it() -> None:
+    class Dear(World):
+        """Good births cost ten times as much as others."""
+
+        def run(self, search: Search, order: Order) -> Outcome:
+            outcome = super().run(search, order)
+            dear = self.operator.get(order.number) == "good" and isinstance(outcome, Scored)
+            return replace(outcome, train_flops=10 * outcome.train_flops) if dear else outcome
+
+    counts = {}
+    for kind in (World, Dear):
+        world = kind(effects={**EFFECTS, "idle": -0.01}, step=0.005)
+        alone(replace(LONG, unit="tokens"), world)
+        counts[kind] = Counter(world.operator.values())["good"]
+    assert counts[Dear] < counts[World]
