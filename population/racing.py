@@ -60,10 +60,10 @@ class Races:
         return None
 
     def _affordable(self) -> bool:
-        """Say whether a race may begin, or go on: one that has begun is carried to its end."""
-        spending = self._archive.spending
-        raced = len(self._ordered) * spending.full.tokens
-        return self._underway() or raced < self._archive.settings.race_share * spending.total.tokens
+        """Say whether a race may begin, whole, or go on: one that has begun is carried to its end."""
+        spending, share = self._archive.spending, self._archive.settings.race_share
+        raced = (len(self._ordered) + len(self._seeds)) * spending.full.tokens
+        return self._underway() or raced <= share * spending.total.tokens
 
     def _underway(self) -> bool:
         return any(number == self._challengers[0] for number, _ in self._ordered)
