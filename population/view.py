@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from foundry.trial.outcome import Crashed, Diverged, OutOfMemory, Rejected, Scored, TimedOut
 from genome import Candidate
 from population.confirmation import verdict
+from population.pareto import ranks
 from population.replay import NOTHING_NEW
 from population.search import SEED_MODEL, Search
 from population.standings import Failure, Row, Running, Standings
@@ -137,7 +138,8 @@ def _rows(search: Search, family: Mapping[int, Candidate]) -> tuple[Row, ...]:
     finished = {
         n: told[n][search.archive.rungs.top] for n in ranked if deepest[n] == search.archive.rungs.top
     }
-    front = _front((n, outcome.loss, outcome.train_flops) for n, outcome in finished.items())
+    fronts = ranks([(outcome.loss, outcome.train_flops) for outcome in finished.values()])
+    front = {number for number, rank in zip(finished, fronts, strict=True) if rank == 0}
     statuses = _statuses(search, ranked, list(finished))
     noise = [search.archive.sigma(rung) or None for rung in range(settings.height)]
     by_commit = {candidate.commit: number for number, candidate in family.items()}
@@ -174,17 +176,6 @@ def _difference(
     if other is None or rung not in told.get(other, {}):
         return None
     return told[number][rung].loss - told[other][rung].loss
-
-
-def _front(points: Iterable[tuple[int, float, int]]) -> set[int]:
-    """Name those that nobody beats in both loss and FLOPs."""
-    found: set[int] = set()
-    cheapest: float = float("inf")
-    for number, _, flops in sorted(points, key=lambda point: (point[1], point[2], point[0])):
-        if flops < cheapest:
-            cheapest = flops
-            found.add(number)
-    return found
 
 
 def _statuses(search: Search, ranked: list[int], finished: list[int]) -> dict[int, str]:

@@ -15,10 +15,11 @@ from worlds import FLOPS, MENU, World, alone, play, scored
 from foundry.trial.outcome import Crashed, Rejected
 from population.confirmation import verdict
 from population.looks import LEVEL
-from population.orders import Order
+from population.orders import Birth, Order
 from population.rungs import Rungs
 from population.search import Search, SeedModelFailed
 from population.settings import SEED_MODEL, Settings
+from population.spending import Spending
 
 SMALL = Settings(tokens=9000, generations=4, population=5, update=10)
 
@@ -207,24 +208,19 @@ def test_all_that_is_run_is_charged() -> None:
 
 
 def test_a_crash_is_charged_in_full_and_a_rejection_for_its_gates() -> None:
-    search, world = Search(SMALL, MENU), World()
-    spent = {}
-    while len(spent) < 2:
-        order = search.ask()
-        assert order is not None
-        world.bear(search, order)
-        before = search.archive.spending.total.tokens
-        outcome = world.run(search, order)
-        if order.number in (1, 2):
-            outcome = Crashed(reason="no") if order.number == 1 else Rejected(gate="finite", reason="NaN")
-        search.tell(order, outcome)
-        while search.archive.applied < len(search.orders) and search._apply_next():
-            pass
-        if order.number in (1, 2):
-            spent[order.number] = search.archive.spending.total.tokens - before + 0 * order.index
+    spending = Spending(SMALL)
+    first = Order(index=0, number=0, rung=0, seed=0)
+    spending.settle(first, scored(2.0, tokens=1000, flops=1000 * FLOPS), twin=False)
+    birth = Birth(number=1, generation=1, parent=0)
+    order = Order(index=1, number=1, rung=0, seed=0, birth=birth)
     gates = 2 * SMALL.update
-    assert spent[1] == 0  # it had been expected to train, and is taken to have done so
-    assert spent[2] == gates - (SMALL.tokens // 9 + gates)
+    spending.expect(order)
+    assert spending.total.tokens == 1000 + SMALL.tokens // 9 + gates
+    spending.settle(order, Crashed(reason="no"), twin=False)
+    assert spending.total.tokens == 1000 + SMALL.tokens // 9 + gates
+    spending.settle(order, Rejected(gate="finite", reason="NaN"), twin=False)
+    assert spending.total.tokens == 1000 + gates
+    assert spending.total.flops == FLOPS * spending.total.tokens
 
 
 def test_a_search_that_is_closed_ends_with_what_it_has_and_is_replayed() -> None:
