@@ -29,8 +29,7 @@ _FAILURES = {
 class Progress:
     """What a driver knows and a search does not: clocks, and trials under way."""
 
-    seconds: float  # since this driver began
-    tokens_before: int  # trained by earlier drivers of the same run
+    seconds: float  # that drivers have worked on this run
     running: Mapping[int, float]  # order -> seconds since its trial began
     log: str
 
@@ -81,16 +80,16 @@ def tokens_spent(search: Search) -> int:
 
 
 def _seconds_left(search: Search, progress: Progress) -> float | None:
-    """Expect the rest at the pace of this driver so far."""
+    """Expect the rest at the pace so far."""
     settings = search.settings
     if search.finished:
         return 0.0
     if settings.budget is not None and settings.budget_unit == "seconds":
         return max(0.0, settings.budget - progress.seconds)
     done = tokens_spent(search)
-    if done <= progress.tokens_before:
+    if not search.outcomes:
         return None
-    return max(0.0, _planned(search) - done) * progress.seconds / (done - progress.tokens_before)
+    return max(0.0, _planned(search) - done) * progress.seconds / done
 
 
 def _share(search: Search, progress: Progress) -> float:

@@ -59,7 +59,7 @@ def read(path: str, *, from_git: bool = False) -> Standings:
         with Ledger.read(arena.state / LEDGER) as ledger:
             plan = plan_of(ledger)
             search = replay(plan.search, plan.menu, ledger)
-            seconds = ledger.seconds()
+            seconds = ledger.active_seconds()
     family = {candidate.number: candidate for candidate in candidates}
-    progress = Progress(seconds=seconds, tokens_before=0, running={}, log="")
+    progress = Progress(seconds=seconds, running={}, log="")
     return standings(search, family, arena=path, dataset=plan.dataset, progress=progress)

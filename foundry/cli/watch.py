@@ -10,7 +10,7 @@ from foundry.cli.run import Run
 from foundry.trial.outcome import Outcome
 from population.board import Board
 from population.search import Order, Search, describe
-from population.view import Progress, rung_name, standings, tokens_spent
+from population.view import Progress, rung_name, standings
 
 
 class Watch:
@@ -22,13 +22,10 @@ class Watch:
         self._run, self._path, self._search, self._nursery, self._board = run, path, search, nursery, board
         self._clock = clock
         self._since: dict[int, float] = {}
-        self._tokens_before: int | None = None
         self._log = "starting the trial server: it imports torch"
 
     def started(self, order: int) -> None:
         """Note that a trial has begun."""
-        if self._tokens_before is None:
-            self._tokens_before = tokens_spent(self._search)
         self._since[order] = time.monotonic()
 
     def ended(self, order: Order, outcome: Outcome) -> None:
@@ -43,7 +40,6 @@ class Watch:
         now = time.monotonic()
         progress = Progress(
             seconds=self._clock.seconds,
-            tokens_before=self._tokens_before or 0,
             running={order: now - since for order, since in self._since.items()},
             log=self._log,
         )
