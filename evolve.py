@@ -22,8 +22,10 @@ from foundry.cli.nursery import Nursery
 from foundry.cli.record import Record
 from foundry.cli.report import conclude
 from foundry.cli.run import begin
+from foundry.cli.sandbox import chosen
 from foundry.cli.watch import Watch
 from foundry.errors import unknown
+from foundry.sandbox import level
 from foundry.trial.job import Limits
 from foundry.trial.pool import Pool
 from population import replay
@@ -64,20 +66,27 @@ def run(options: argparse.Namespace, console: Console) -> int:
     )
     try:
         made = current.plan
+        sandbox = chosen(options, made.experiment)
+        if weaker := level.shortfall(sandbox):
+            console.print(weaker, highlight=False)
         if waiting := idle_workers(options, made.search.lag):
             console.print(waiting, highlight=False)
         search = replay.resumed(made.search, made.menu, current.ledger)
         nursery = Nursery(current.arena, current.ledger, current.seed, made)
-        record = Record(current.arena, current.ledger, search, made)
+        record = Record(current.arena, current.ledger, search, made, sandbox)
         clock = Clock(search, current.ledger, options.workers)
         limits = Limits(seconds=made.trial_seconds, memory=made.trial_memory)
         with (
             board_for(console) as board,
             Pool(
-                options.workers, checkpoints=record.checkpoints, limits=limits, preload=made.experiment
+                options.workers,
+                checkpoints=record.checkpoints,
+                limits=limits,
+                preload=made.experiment,
+                sandbox=sandbox,
             ) as pool,
         ):
-            watch = Watch(current, options.arena, search, nursery, clock, board)
+            watch = Watch(current, options.arena, sandbox, search, nursery, clock, board)
             watch.show()
             evolve(search, nursery, pool, record, clock, watch)
             watch.show()

@@ -104,6 +104,7 @@ def _spent(standings: Standings, width: int, pen: Pen) -> list[Piece]:
     if standings.phase != "done":
         left = standings.seconds_left
         parts.append(("left", "unknown" if left is None else f"about {figures.duration(left)}"))
+    parts.append(("sandbox", standings.sandbox))
     return _labelled(parts, width, pen)
 
 

@@ -66,7 +66,7 @@ class Spending:
             if twin:
                 self.saved, cost = self.saved + cost, Amount()
             self._charge(order, cost + self._gates(order))
-        elif isinstance(outcome, Rejected):
+        elif isinstance(outcome, Rejected) and not outcome.trained:
             self._charge(order, self._gates(order))
 
     def until(self, rung: int) -> tuple[int, int, str]:

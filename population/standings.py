@@ -72,6 +72,7 @@ class Standings:
     failures: tuple[Failure, ...]  # in the order of births
     running: tuple[Running, ...]
     log: str  # the latest event, one line
+    sandbox: str  # the level that trials run under, or ran under
 
 
 def as_json(standings: Standings) -> dict[str, Any]:

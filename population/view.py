@@ -32,6 +32,7 @@ class Progress:
     seconds: float  # that drivers have worked on this run
     running: Mapping[int, float]  # order -> seconds since its trial began
     log: str
+    sandbox: str  # the level that trials run under
 
 
 def standings(
@@ -65,6 +66,7 @@ def standings(
         failures=failures,
         running=_running(search, family, progress.running),
         log=progress.log,
+        sandbox=progress.sandbox,
     )
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from foundry.cli.edge import guarded
 from foundry.cli.run import LEDGER, plan_of
+from foundry.cli.sandbox import UNKNOWN
 from foundry.errors import UserError
 from genome import Arena
 from population.board import print_leaderboard
@@ -60,6 +61,7 @@ def read(path: str, *, from_git: bool = False) -> Standings:
             plan = plan_of(ledger)
             search = replay(plan.search, plan.menu, ledger)
             seconds = ledger.active_seconds()
+            levels = {body.get("sandbox", UNKNOWN) for _, body, _ in ledger.outcomes()}
     family = {candidate.number: candidate for candidate in candidates}
-    progress = Progress(seconds=seconds, running={}, log="")
+    progress = Progress(seconds=seconds, running={}, log="", sandbox=" and ".join(sorted(levels)) or UNKNOWN)
     return standings(search, family, arena=path, dataset=plan.dataset, progress=progress)

@@ -29,6 +29,7 @@ from foundry.cli.paired import (
 )
 from foundry.cli.pool_options import add_pool_options
 from foundry.cli.prepared import prepare, read_text
+from foundry.cli.sandbox import chosen
 from foundry.errors import UserError
 from foundry.trial.job import Job, Limits
 from foundry.trial.outcome import Outcome, Scored
@@ -102,6 +103,7 @@ def _trained(sides: Sequence[Side], options: argparse.Namespace, console: Consol
             checkpoints=Path(folder),
             limits=Limits(seconds=options.trial_seconds),
             preload=sides[0].trainings[0][0].experiment,
+            sandbox=chosen(options, *(each.trainings[0][0].experiment for each in sides)),
         ) as pool,
     ):
         train(sides, pool, outcomes, tell)

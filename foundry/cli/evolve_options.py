@@ -12,6 +12,7 @@ from typing import Any
 from foundry.cli.budget import amount
 from foundry.cli.pool_options import whole_number
 from foundry.cli.run import Plan, Run, plan_run, take_up
+from foundry.cli.sandbox import add_sandbox_options
 from foundry.errors import UserError
 from population import samplers, selection
 from population.archive import OBJECTIVES
@@ -95,6 +96,7 @@ def parser() -> argparse.ArgumentParser:
     here.add_argument(
         "--workers", type=whole_number, metavar="N", help="trials at once (default: one per core)"
     )
+    add_sandbox_options(here)
     here.add_argument("--debug", action="store_true", help="show the traceback of an error")
     made.set_defaults(workers=os.cpu_count() or 1)
     return made

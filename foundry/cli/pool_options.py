@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 
+from foundry.cli.sandbox import add_sandbox_options
 from foundry.trial.job import Limits
 
 
 def add_pool_options(parser: argparse.ArgumentParser) -> None:
-    """Give a command `--jobs` and `--trial-seconds`."""
+    """Give a command `--jobs`, `--trial-seconds`, `--sandbox` and `--trust-source`."""
     parser.add_argument(
         "--jobs",
         "--workers",
@@ -26,6 +27,7 @@ def add_pool_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"limit of one training (default: {Limits().seconds:.0f})",
     )
+    add_sandbox_options(parser)
 
 
 def whole_number(text: str) -> int:

@@ -19,12 +19,13 @@ from population.view import rung_name
 class Record:
     """Turns orders into jobs, remembers their outcomes, and writes down what became of each candidate."""
 
-    def __init__(self, arena: Arena, ledger: Ledger, search: Search, plan: Plan) -> None:
+    def __init__(self, arena: Arena, ledger: Ledger, search: Search, plan: Plan, sandbox: str) -> None:
         self.checkpoints = arena.state / "checkpoints"
         self._arena = arena
         self._ledger = ledger
         self._search = search
         self._plan = plan
+        self._sandbox = sandbox
         bodies = [body for _, body, _ in ledger.outcomes()] + ledger.events("recalled")
         self._recorded = {work(body) for body in bodies}
         self._jobs: dict[tuple[int, int], Job] = {}  # one per training, at the rung last asked for
@@ -81,7 +82,7 @@ class Record:
         """Record a new outcome."""
         job = self._jobs[order.number, order.seed]
         self._recorded.add(work(vars(order)))
-        self._ledger.record_outcome(job.key, _body(order), outcome)
+        self._ledger.record_outcome(job.key, {**_body(order), "sandbox": self._sandbox}, outcome)
         self._learn(order, candidate, outcome)
 
     def _opens_test(self, order: Order, candidate: Candidate) -> bool:
@@ -119,6 +120,7 @@ class Record:
                 "kv_bytes_per_token": outcome.kv_bytes_per_token,
                 "tokens_per_second": round(outcome.tokens_per_second),
                 "data": self._plan.data,
+                "sandbox": self._sandbox,
             }
         else:
             scores[where] = describe(outcome)

@@ -15,6 +15,7 @@ from foundry.cli.job_log import JobLog, say
 from foundry.cli.paired import SPLIT, Outcomes, Side, count_missing, train
 from foundry.cli.pool_options import add_pool_options
 from foundry.cli.ranking import lead_needed
+from foundry.cli.sandbox import chosen
 from foundry.cli.sweep_folder import default_folder, identity, open_folder
 from foundry.cli.sweep_plan import ALL, Plan, plan_sweep, require_baseline
 from foundry.cli.sweep_report import as_json, promote, report, show
@@ -118,6 +119,7 @@ def _trained(plan: Plan, ledger: Ledger, folder: Path, options: argparse.Namespa
             checkpoints=folder / "checkpoints",
             limits=limits,
             preload=plan.source.experiment,
+            sandbox=chosen(options, plan.source.experiment),
         ) as pool:
             train(plan.sides, pool, outcomes, tell)
     return outcomes

@@ -16,6 +16,7 @@ from foundry.cli.job_log import JobLog
 from foundry.cli.paired import Outcomes, Side, count_missing, result, train
 from foundry.cli.pool_options import add_pool_options, whole_number
 from foundry.cli.run import LEDGER, Plan, plan_of
+from foundry.cli.sandbox import chosen
 from foundry.errors import UserError
 from foundry.training import experiment
 from foundry.trial.job import Job, Limits
@@ -164,6 +165,7 @@ def _trained(sides: Sequence[Side], options: argparse.Namespace) -> Outcomes:
             checkpoints=Path(folder),
             limits=Limits(seconds=options.trial_seconds),
             preload=sides[0].trainings[0][0].experiment,
+            sandbox=chosen(options, *(each.trainings[0][0].experiment for each in sides)),
         ) as pool,
     ):
         train(sides, pool, outcomes, tell)

@@ -17,10 +17,17 @@ class Watch:
     """Notes when trials begin and end, and keeps the board up to date."""
 
     def __init__(
-        self, run: Run, path: str, search: Search, nursery: Nursery, clock: Clock, board: Board
+        self,
+        run: Run,
+        path: str,
+        sandbox: str,
+        search: Search,
+        nursery: Nursery,
+        clock: Clock,
+        board: Board,
     ) -> None:
         self._run, self._path, self._search, self._nursery, self._board = run, path, search, nursery, board
-        self._clock = clock
+        self._clock, self._sandbox = clock, sandbox
         self._since: dict[int, float] = {}
         self._log = "starting the trial server: it imports torch"
 
@@ -42,6 +49,7 @@ class Watch:
             seconds=self._clock.seconds,
             running={order: now - since for order, since in self._since.items()},
             log=self._log,
+            sandbox=self._sandbox,
         )
         plan, family = self._run.plan, self._nursery.family
         self._board.show(

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from foundry.data.dataset import Dataset
+from foundry.data.material import Held
 from foundry.errors import UserError
 from foundry.lora.adapt import adapt, fold
 from foundry.source import build_model, load_module
@@ -59,7 +60,7 @@ def from_trial(
         lambda: build_model(module, args), training=experiment.training, block_size=experiment.block_size
     )
     total = cost.updates(job.budget, job.unit)
-    fitted = fit(model, dataset, experiment, job.seed)
+    fitted = fit(model, Held(dataset), experiment, job.seed)
     if _loaded(kept, model, []) == total:
         finish(model)
         return model

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from torch import nn
 
 from foundry.data.batches import Batches
-from foundry.data.conversations.arrange import arrange
+from foundry.data.conversations.arrange import read_by
+from foundry.data.conversations.ignored import Translated
 from foundry.data.conversations.isolate import release
-from foundry.data.conversations.turns import Turns
-from foundry.data.dataset import Dataset
+from foundry.data.material import Material
 from foundry.lora.adapt import Adapted, adapt, fold
 from foundry.training.experiment import Experiment
 
@@ -29,7 +29,7 @@ class Fitted:
         return self.adapted.frozen if self.adapted else frozenset()
 
 
-def fit(model: nn.Module, dataset: Dataset, experiment: Experiment, seed: int) -> Fitted:
+def fit(model: nn.Module, material: Material, experiment: Experiment, seed: int) -> Fitted:
     """Change an initialised model in place, on the CPU, before it is placed and has optimizers.
 
     Raises:
@@ -37,14 +37,12 @@ def fit(model: nn.Module, dataset: Dataset, experiment: Experiment, seed: int) -
     """
     adapted = adapt(model, experiment.lora, seed) if experiment.lora is not None else None
     notes = [str(adapted)] if adapted else []
-    batches = dataset.batches()
-    if isinstance(turns := dataset.splits["train"], Turns):
-        rows = arrange(
-            model, turns, dataset.tokenizer, block_size=experiment.block_size, single=_single(experiment)
-        )
-        batches = rows.batches
-        notes += rows.notes
-    return Fitted(batches, adapted, tuple(notes))
+    if (marks := material.marks) is None:
+        return Fitted(material.batches(), adapted, tuple(notes))
+    block_size = experiment.block_size
+    ignored, single = read_by(model, marks, block_size=block_size, single=_single(experiment))
+    rows = material.rows(block_size=block_size, single=single)
+    return Fitted(Translated(rows.batches, ignored), adapted, (*notes, *rows.notes))
 
 
 def finish(model: nn.Module) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foundry.data.batches import Batch, Ids, windows
@@ -25,11 +26,21 @@ def of_split(
     Raises:
         ValueError: as `cross_entropy` does.
     """
+    batches = batches_of(split, block_size=block_size, tokens_per_batch=tokens_per_batch)
+    return in_bits(_mean(model, batches), split)
+
+
+def batches_of(split: Split, *, block_size: int, tokens_per_batch: int = 2048) -> Iterator[Batch]:
+    """Walk once through what counts in a split: inputs and targets, -100 where nothing is asked."""
     if isinstance(split, Turns):
-        rows = evaluation(split, block_size=block_size, tokens_per_batch=tokens_per_batch)
-        loss, counted = _mean(model, rows), int(split.learned.sum())
-    else:
-        loss, counted = cross_entropy(model, split.tokens, block_size=block_size), len(split.tokens)
+        return evaluation(split, block_size=block_size, tokens_per_batch=tokens_per_batch)
+    batch_size = max(1, tokens_per_batch // block_size)
+    return windows(split.tokens, block_size=block_size, batch_size=batch_size)
+
+
+def in_bits(loss: float, split: Split) -> tuple[float, float]:
+    """Return a loss in nats per token with what it is in bits per byte of the split."""
+    counted = int(split.learned.sum()) if isinstance(split, Turns) else len(split.tokens)
     return loss, bits_per_byte(loss, counted, split.n_bytes)
 
 
@@ -53,19 +64,34 @@ def _mean(model: nn.Module, batches: Iterable[Batch]) -> float:
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    total, counted = 0.0, 0
+    sum_of = Nats()
     for inputs, targets in batches:
         inputs, targets = inputs.to(device), targets.to(device)
         logits = model(inputs, inputs)[0]
         if logits.dim() != 3 or logits.shape[:2] != inputs.shape:
             raise ValueError(f"logits of shape {tuple(logits.shape)} for inputs of {tuple(inputs.shape)}")
-        nats = F.cross_entropy(
-            logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
-        total += nats.item()
-        counted += int((targets != IGNORED).sum())
+        sum_of.add(logits.float(), targets)
     model.train(was_training)
-    return total / counted
+    return sum_of.mean
+
+
+@dataclass
+class Nats:
+    """A cross-entropy that is added up batch by batch."""
+
+    total: float = 0.0
+    counted: int = 0
+
+    def add(self, logits: Tensor, targets: Tensor) -> None:
+        """Count logits (batch, time, vocabulary) against targets (batch, time), those of -100 left out."""
+        nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+        self.total += nats.item()
+        self.counted += int((targets != IGNORED).sum())
+
+    @property
+    def mean(self) -> float:
+        """Nats per target."""
+        return self.total / self.counted
 
 
 def bits_per_byte(nats_per_token: float, n_tokens: int, n_bytes: int) -> float:

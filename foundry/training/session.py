@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from foundry.data.dataset import Dataset
+from foundry.data.material import Held
 from foundry.lora import files
 from foundry.source import build_model, load_module
 from foundry.trackers import Tracker
@@ -55,7 +56,7 @@ class Session:
         self.total = experiment.training.max_iters
         model = init.initialised(lambda: build_model(module, args), seed)
         self.inherited = pretrained.take_over(experiment, model)  # in words
-        self.fitted = fit(model, dataset, experiment, seed)
+        self.fitted = fit(model, Held(dataset), experiment, seed)
         self.params = sum(p.numel() for p in model.parameters())
         placed = place(model, experiment.training, world, device)
         self.model, self.trained, self.optimizers = placed.model, placed.trained, placed.optimizers

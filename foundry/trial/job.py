@@ -46,6 +46,7 @@ class Limits:
 
     seconds: float = 900.0
     memory: int = 2 << 30  # bytes of private memory, the preloaded torch included
+    file_size: int = 4 << 30  # bytes of each file that it writes
 
 
 def encode(name: str, job: Job, limits: Limits, checkpoints: Path) -> str:

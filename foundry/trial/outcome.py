@@ -29,12 +29,20 @@ class Scored:
     recalled: bool = False  # taken over from a program that computes the same, without training again
 
 
+AT_SCORING = " at scoring"  # ends the name of a gate that only a trained model meets
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rejected:
-    """Stopped by a gate before it cost any training."""
+    """Stopped by a gate, before it cost any training or, by some, when it was scored."""
 
     gate: str
     reason: str
+
+    @property
+    def trained(self) -> bool:
+        """Whether it has cost its whole training."""
+        return self.gate.endswith(AT_SCORING)
 
 
 @dataclass(frozen=True, kw_only=True)

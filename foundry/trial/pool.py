@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from foundry.sandbox import bubblewrap, environment, level
 from foundry.trial.job import Job, Limits, encode
 from foundry.trial.outcome import Outcome, decode
 
@@ -40,9 +42,16 @@ class Pool:
     """
 
     def __init__(
-        self, workers: int, *, checkpoints: Path, limits: Limits | None = None, preload: str | None = None
+        self,
+        workers: int,
+        *,
+        checkpoints: Path,
+        limits: Limits | None = None,
+        preload: str | None = None,
+        sandbox: str = "auto",
     ) -> None:
         self.workers = workers
+        self.sandbox = level.choose(sandbox)
         self._checkpoints = checkpoints
         self._limits = limits or Limits()
         self._preload = [] if preload is None else [preload]
@@ -50,6 +59,7 @@ class Pool:
         self._lines = bytearray()
         self._deaths_in_a_row = 0
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        self._scratch = Path(tempfile.mkdtemp(prefix="foundry-"))
         self._launch()
 
     @property
@@ -90,6 +100,7 @@ class Pool:
             self._server.kill()
             self._server.wait()
         self._complaints.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def __enter__(self) -> Pool:
         return self
@@ -101,14 +112,19 @@ class Pool:
 
     def _launch(self) -> None:
         self._connection, theirs = socket.socketpair()
+        self._checkpoints.mkdir(parents=True, exist_ok=True)
+        server = [sys.executable, "-P", "-m", "foundry.trial.server", str(theirs.fileno()), self.sandbox]
+        command = [*server, *self._preload]
+        if self.sandbox == "bwrap":
+            command = bubblewrap.around(command, writable=[self._checkpoints, self._scratch])
         with theirs:
             self._server = subprocess.Popen(
-                [sys.executable, "-P", "-m", "foundry.trial.server", str(theirs.fileno()), *self._preload],
+                command,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._complaints,
-                env=_environment(),
+                env=_environment(self._scratch),
                 start_new_session=True,  # Ctrl-C is the driver's alone
             )
         self._lines.clear()
@@ -159,9 +175,9 @@ class Pool:
                 running.pid = None
 
 
-def _environment() -> dict[str, str]:
-    """One thread a trial; this very foundry, wherever the user stands and whatever lies there."""
+def _environment(scratch: Path) -> dict[str, str]:
+    """One thread a trial; this very foundry, wherever the user stands and whatever lies there; no secrets."""
     here = str(Path(__file__).parents[2])
     path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    return {**os.environ, **threads, "PYTHONPATH": path}
+    return {**environment.scrubbed(os.environ), **threads, "PYTHONPATH": path, "TMPDIR": str(scratch)}

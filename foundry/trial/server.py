@@ -1,56 +1,42 @@
-"""A forkserver with torch preloaded: one process group per trial, killed whole when it ends or overruns.
+"""A forkserver with torch preloaded: for each trial two confined processes and an examiner, ended whole.
 
 Speaks JSON lines over an inherited socket. In: `{"id", "job", "limits", "checkpoints"}`. Out: `{"id", "pid"}`
 when a trial begins and `{"id", "outcome"}` when it has ended. Ends, with every trial, when the driver goes
 away.
 
-Covered: wall clock, memory, core dumps, and death of driver or server (on Linux). Not covered: files, network
-and children that leave the process group; sandboxes are the business of a later layer.
+The trainee gates, trains and answers (trial.py); the examiner holds the data and computes the score (examiner.py);
+a twin answers a few questions again with the same weights (audit.py). What they say is put together in verdict.py.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
-import resource
 import selectors
 import signal
 import socket
 import sys
 import time
 import warnings
-from dataclasses import dataclass
-from pathlib import Path
 
-from foundry.trial.job import Job, Limits, decode
-from foundry.trial.outcome import Crashed, Outcome, TimedOut, encode
-from foundry.trial.outcome import decode as decode_outcome
-
-_PR_SET_PDEATHSIG = 1
-
-
-@dataclass
-class _Child:
-    id: str
-    pid: int
-    pipe: int
-    ends: float
-    limits: Limits
-    timed_out: bool = False
+from foundry.sandbox import family
+from foundry.trial.confinement import Confinement
+from foundry.trial.job import decode
+from foundry.trial.keeper import Keeper
+from foundry.trial.outcome import encode
+from foundry.trial.running import Running
 
 
-def preload(experiment: str | None) -> None:
-    """Import all that a trial needs and read the data of an experiment, so that a fork finds it in memory."""
+def preload() -> None:
+    """Import all that a trial needs, so that a fork finds it in memory."""
     import torch
     import torch._dynamo  # the first AdamW would import it
     import torch.utils.flop_counter
 
+    import foundry.trial.examiner
     import foundry.trial.trial  # noqa: F401
-    from foundry.data import dataset
     from foundry.registry import load_part, module_names
-    from foundry.training.experiment import parse
 
     for kind in ("optimizer", "schedule"):
         for name in module_names(f"foundry/training/{kind}s"):
@@ -58,8 +44,6 @@ def preload(experiment: str | None) -> None:
     torch.set_num_threads(1)
     with contextlib.suppress(RuntimeError):
         torch.set_num_interop_threads(1)
-    if experiment is not None:
-        dataset.load(parse(experiment).data).batches()
     if not torch.accelerator.is_available():  # whose autograd threads no fork would survive
         _rehearse()
 
@@ -74,12 +58,14 @@ def _rehearse() -> None:
 
 
 class Server:
-    """Starts a forked child per request, watches the clock, and reports how each ended."""
+    """Starts trials, watches the clock, and reports how each ended."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, keeper: Keeper, confinement: Confinement) -> None:
         self.connection = connection
+        self.keeper = keeper
+        self.confinement = confinement
         self.lines = bytearray()
-        self.children: list[_Child] = []
+        self.running: list[Running] = []
         self.selector = selectors.DefaultSelector()
         self.selector.register(connection, selectors.EVENT_READ)
         self.deaths, wakeup = os.pipe()  # a byte arrives here when a child has died
@@ -90,23 +76,25 @@ class Server:
         self.selector.register(self.deaths, selectors.EVENT_READ)
 
     def serve(self) -> None:
-        """Run until the driver closes the connection."""
+        """Run until the driver closes the connection, or the keeper of the data is gone."""
         try:
             while True:
                 for key, _ in self.selector.select(self._patience()):
                     if key.fileobj is self.connection:
                         if not self._receive():
                             return
-                    else:
+                    elif key.fileobj == self.deaths:
                         os.read(self.deaths, 1 << 12)
-                self._kill_late()
+                    elif not key.data.hear(self.confinement):
+                        self.selector.unregister(key.fileobj)
+                self._end_late()
                 self._reap()
         finally:
-            for child in self.children:
-                _kill_group(child.pid)
+            for trial in self.running:
+                trial.end()
 
     def _patience(self) -> float | None:
-        ends = [child.ends for child in self.children if not child.timed_out]
+        ends = [trial.deadline for trial in self.running if not trial.timed_out]
         return max(0.0, min(ends) - time.monotonic()) if ends else None
 
     def _receive(self) -> bool:
@@ -118,97 +106,46 @@ class Server:
         while (end := self.lines.find(b"\n")) >= 0:
             line = self.lines[:end].decode("utf-8")
             del self.lines[: end + 1]
-            self._start(line)
+            trial = Running(json.loads(line)["id"], *decode(line))
+            trial.begin(line, self.keeper, self.confinement)
+            self.running.append(trial)
+            self.selector.register(trial.report, selectors.EVENT_READ, trial)
+            self._send({"id": trial.id, "pid": trial.trainee if self.confinement.numbers_hold else None})
         return bool(received)
 
-    def _start(self, line: str) -> None:
-        job, limits, checkpoints = decode(line)
-        reader, writer = os.pipe()
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                _child(job, limits, checkpoints, writer, parent)
-            finally:
-                os._exit(1)  # never back into the server's own loop
-        os.close(writer)
-        os.set_blocking(reader, False)
-        with contextlib.suppress(OSError):  # the child does so too: whoever comes first
-            os.setpgid(pid, pid)
-        name = json.loads(line)["id"]
-        self.children.append(_Child(name, pid, reader, time.monotonic() + limits.seconds, limits))
-        self._send({"id": name, "pid": pid})
-
-    def _kill_late(self) -> None:
-        for child in self.children:
-            if not child.timed_out and time.monotonic() >= child.ends:
-                child.timed_out = True
-                _kill_group(child.pid)
+    def _end_late(self) -> None:
+        for trial in self.running:
+            if not trial.timed_out and time.monotonic() >= trial.deadline:
+                trial.timed_out = True
+                trial.end()
 
     def _reap(self) -> None:
-        for child in list(self.children):
-            pid, status = os.waitpid(child.pid, os.WNOHANG)
-            if pid:
-                _kill_group(child.pid)  # whatever it left behind
-                self.children.remove(child)
-                self._send({"id": child.id, "outcome": json.loads(encode(_outcome(child, status)))})
-                os.close(child.pipe)
+        self.keeper.check()
+        for trial in list(self.running):
+            if ended := family.reap(trial.trainee):
+                self._settle(trial, status=ended[0])
+
+    def _settle(self, trial: Running, status: int) -> None:
+        if trial.report in self.selector.get_map():
+            self.selector.unregister(trial.report)
+        outcome = trial.outcome(status)
+        self.running.remove(trial)
+        self._send({"id": trial.id, "outcome": json.loads(encode(outcome))})
 
     def _send(self, message: dict[str, object]) -> None:
         with contextlib.suppress(ConnectionError):
             self.connection.sendall(json.dumps(message).encode("utf-8") + b"\n")
 
 
-def _outcome(child: _Child, status: int) -> Outcome:
-    if child.timed_out:
-        return TimedOut(seconds=child.limits.seconds)
-    try:
-        return decode_outcome(os.read(child.pipe, 1 << 16).decode("utf-8"))
-    except (ValueError, BlockingIOError):
-        code = os.waitstatus_to_exitcode(status)
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-        return Crashed(reason=f"the trial's process {how}")
-
-
-def _child(job: Job, limits: Limits, checkpoints: Path, writer: int, parent: int) -> None:
-    """Run one trial in the forked process and write its outcome."""
-    os.setpgid(0, 0)
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _limit(resource.RLIMIT_DATA, limits.memory)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(nothing, descriptor)
-    os.closerange(3, writer)
-    os.closerange(writer + 1, 256)
-    from foundry.trial.trial import run
-
-    outcome = encode(run(job, checkpoints))
-    os.write(writer, outcome.encode("utf-8"))
-
-
-def _limit(kind: int, amount: int) -> None:
-    hard = resource.getrlimit(kind)[1]
-    amount = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
-    resource.setrlimit(kind, (amount, amount))
-
-
-def _kill_group(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-
-
 def main(argv: list[str]) -> int:
-    """Serve on the inherited socket whose descriptor is the first argument."""
+    """Serve on the inherited socket; the arguments are its descriptor, a level, and perhaps an experiment."""
+    descriptor, level, *experiment = argv
+    numbers_hold = not family.prepare()
     warnings.filterwarnings("ignore")
-    with socket.socket(fileno=int(argv[0])) as connection:
-        preload(argv[1] if argv[1:] else None)
-        Server(connection).serve()
+    with socket.socket(fileno=int(descriptor)) as connection:
+        preload()
+        keeper = Keeper(experiment[0] if experiment else None, leave=connection)
+        Server(connection, keeper, Confinement(level, numbers_hold)).serve()
     return 0
 
 

@@ -13,9 +13,9 @@ from foundry.cli.run import LEDGER, begin, plan_of, plan_run
 from foundry.cli.sample import find
 from foundry.data.dataset import read_text
 from foundry.training import score
-from foundry.trial import trial
 from foundry.trial.job import Job
 from foundry.trial.outcome import Scored
+from foundry.trial.pool import Pool
 from genome import Arena
 from population.ledger import Ledger
 
@@ -132,7 +132,11 @@ def test_the_weights_of_a_candidate_are_those_of_its_trial(arena: Path, tmp_path
         budget=8_000,
         gated=False,
     )
-    outcome = trial.run(job, tmp_path)
+    with Pool(1, checkpoints=tmp_path) as pool:
+        pool.start("trial", job)
+        while not (ended := dict(pool.finished(timeout=1.0))):
+            pass
+    outcome = ended["trial"]
     assert isinstance(outcome, Scored)
     found = find("0", arena=str(arena), checkpoint="best")
     tokens = torch.from_numpy(found.dataset.splits["val_search"].tokens.astype("int32"))

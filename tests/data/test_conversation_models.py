@@ -10,7 +10,7 @@ from torch import nn
 
 import operators
 from foundry.data.characters import Characters
-from foundry.data.conversations.arrange import arrange
+from foundry.data.conversations.arrange import Arranged, Marks, read_by, rows
 from foundry.data.conversations.formats import chatml
 from foundry.data.conversations.ignored import Translated, ignored_target
 from foundry.data.conversations.isolate import LEAK, documents, isolate, leak, release
@@ -27,6 +27,17 @@ from operators import Source
 torch.set_num_threads(1)
 
 BLOCK = 128
+
+
+def arrange(
+    model: nn.Module, turns: Turns, tokenizer: Tokenizer, *, block_size: int, single: str = ""
+) -> Arranged:
+    """Put conversations into the rows that a model allows, as a training does."""
+    ignored, single = read_by(model, Marks.of(tokenizer), block_size=block_size, single=single)
+    found = rows(turns, tokenizer.end, block_size=block_size, single=single)
+    return Arranged(Translated(found.batches, ignored), found.notes)
+
+
 VOCABULARY = BYTES.vocab_size
 TALKS = [talk(f"What is {i}?", "It is " + "very " * (i % 4) + f"{i}.") for i in range(12)]
 

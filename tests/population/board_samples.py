@@ -78,6 +78,7 @@ RUN = Standings(
         ),
         Running(name="g006-0051-qknorm", words="QK-norm", rung="T/3", seed=1, started_seconds_ago=7_200.0),
     ),
+    sandbox="landlock",
     log="g006-0049-swap-activation-relu2 is the new incumbent at 1.8765",
 )
 
@@ -86,7 +87,7 @@ Foundry  searching, generation 7 of 20   shakespeare_char 3f2a91c0 · runs/evolv
 ━━━━━━━━━━━━━━━━━━━━━━━━━━━━────────────────────────────────────────────────────
 births 58/162  evaluated 45  duplicates 4  failed 1 (timed out 1)
 rejected 6 (causality 3, overfit 2, size 1)
-spent 12.3M tokens, 4.1 PFLOP  elapsed 2h00m  left about 2h30m
+spent 12.3M tokens, 4.1 PFLOP  elapsed 2h00m  left about 2h30m  sandbox landlock
 
 # branch    edit              at  loss ±        Δpar  Δseed size tok/s status
 1 g006-0049 squared ReLU for… T   1.8765±.016 -0.012 -0.124 804k 12.3k incumbent

@@ -26,7 +26,7 @@ Foundry  searching, generation 7 of 20                                          
 ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━──────────────────────────────────────────────────────────────────────────────
 births 58/162  evaluated 45  duplicates 4  failed 1 (timed out 1)
 rejected 6 (causality 3, overfit 2, size 1)
-spent 12.3M tokens, 4.1 PFLOP  elapsed 2h00m  left about 2h30m
+spent 12.3M tokens, 4.1 PFLOP  elapsed 2h00m  left about 2h30m  sandbox landlock
 
 #  branch     edit                                 at   loss ±         Δparent    Δseed  params  tok/s  status     front
 1  g006-0049  squared ReLU for GELU everywhere     T    1.8765±0.0160  -0.0121  -0.1236    804k  12.3k  incumbent  ◆
@@ -116,7 +116,7 @@ def test_nothing_scored_yet() -> None:
         "─" * 80,
         "births 0/162  evaluated 45  duplicates 4  failed 0",
         "rejected 0",
-        "spent 12.3M tokens, 4.1 PFLOP  elapsed 2h00m  left unknown",
+        "spent 12.3M tokens, 4.1 PFLOP  elapsed 2h00m  left unknown  sandbox landlock",
         "",
         "no candidate has a score yet",
     ]
@@ -192,6 +192,7 @@ odd_standings = st.builds(
         ),
         max_size=6,
     ).map(tuple),
+    sandbox=st.text(),
     log=st.text(),
 )
 

@@ -151,15 +151,23 @@ def test_every_way_to_end_has_its_outcome_and_harms_nobody(pool: Pool, job: Job)
 def test_a_trial_that_overruns_is_killed_with_its_children(
     checkpoints: Path, job: Job, tmp_path: Path
 ) -> None:
-    marker = tmp_path / "pid"
+    marker = tmp_path / "forked"
     fork = (
-        "import os; pid = os.fork(); pid or open("
-        f"{str(marker)!r}, 'w').write(str(os.getpid())); [None for _ in iter(int, 1)]"
+        "import os; pid = os.fork(); pid or (os.setsid(), "
+        f"open({str(marker)!r}, 'w').close()); [None for _ in iter(int, 1)]"
     )
     endless = rogue(job, f"exec({fork!r})")
-    with Pool(1, checkpoints=checkpoints, limits=Limits(seconds=3)) as pool:
-        assert outcomes(pool, endless=endless)["endless"] == TimedOut(seconds=3)
-        assert gone(int(marker.read_text()))
+    with Pool(1, checkpoints=checkpoints, limits=Limits(seconds=3), sandbox="process") as pool:
+        assert isinstance(outcomes(pool, before=job)["before"], Scored)
+        before = descendants(pool.server_pid)
+        pool.start("endless", endless)
+        while not marker.exists():
+            assert not list(pool.finished(timeout=0.05))
+        theirs = descendants(pool.server_pid) - before
+        assert len(theirs) >= 2
+        found = dict(finish(pool))
+        assert found == {"endless": TimedOut(seconds=3)}
+        assert all(gone(pid) for pid in theirs)
         assert isinstance(outcomes(pool, next=job)["next"], Scored)
 
 
@@ -176,20 +184,41 @@ def test_trials_outlive_their_server(pool: Pool, job: Job) -> None:
 def test_a_server_whose_driver_is_gone_leaves_with_its_trials(
     checkpoints: Path, job: Job, tmp_path: Path
 ) -> None:
-    marker = tmp_path / "pid"
-    note = f"import os; open({str(marker)!r}, 'w').write(str(os.getpid())); [None for _ in iter(int, 1)]"
-    pool = Pool(1, checkpoints=checkpoints)
+    marker = tmp_path / "running"
+    note = f"open({str(marker)!r}, 'w').close(); [None for _ in iter(int, 1)]"
+    pool = Pool(1, checkpoints=checkpoints, sandbox="process")
     pool.start("endless", rogue(job, f"exec({note!r})"))
-    deadline = time.monotonic() + 60
-    while not (marker.exists() and marker.read_text()):
-        assert time.monotonic() < deadline
-        list(pool.finished(timeout=0.05))
+    while not marker.exists():
+        assert not list(pool.finished(timeout=0.05))
     server = pool.server_pid
+    theirs = descendants(server)
+    assert len(theirs) >= 3  # a keeper, an examiner, a trainee
     pool._connection.shutdown(socket.SHUT_RDWR)  # what the kernel does when a driver dies
     os.waitpid(server, 0)
-    assert gone(int(marker.read_text()))
+    assert all(gone(pid) for pid in theirs)
     pool._server.returncode = 0  # reaped above
     pool.close()
+
+
+def finish(pool: Pool) -> Iterator[tuple[str, Outcome]]:
+    """Wait for whatever is running."""
+    while pool.free < pool.workers:
+        yield from pool.finished(timeout=0.5)
+
+
+def descendants(pid: int) -> set[int]:
+    """List the processes below another one, as /proc has them now."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    found, more = set(), {pid}
+    while more:
+        more = {child for child, parent in parents.items() if parent in more}
+        found |= more
+    return found
 
 
 def gone(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""How the conversations of a data set are put into rows for one model."""
+"""How conversations are put into rows: what a model allows, and what the data then gives."""
 
 from __future__ import annotations
 
@@ -7,12 +7,27 @@ from dataclasses import dataclass
 from torch import nn
 
 from foundry.data.batches import Batches
-from foundry.data.conversations.ignored import Translated, ignored_target
+from foundry.data.conversations.ignored import ignored_target
 from foundry.data.conversations.isolate import LEAK, isolable, isolate
 from foundry.data.conversations.rows import Packed, Single, bins_of, useful
 from foundry.data.conversations.turns import Turns
 from foundry.data.tokenizer import Tokenizer
 from foundry.errors import UserError
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What must be known of the tokens of conversations to keep one from seeing into the next."""
+
+    vocab_size: int
+    end: int  # twice in a row between two conversations
+    special: bool  # whether it stands for the end of a text alone
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> Marks:
+        """Read them off a tokenizer."""
+        special = bool(getattr(tokenizer, "special_tokens", {}))
+        return cls(tokenizer.vocab_size, tokenizer.end, special)
 
 
 @dataclass(frozen=True)
@@ -23,39 +38,45 @@ class Arranged:
     notes: tuple[str, ...]
 
 
-def arrange(
-    model: nn.Module, turns: Turns, tokenizer: Tokenizer, *, block_size: int, single: str = ""
-) -> Arranged:
-    """Choose rows for a model that is still on the CPU and not compiled.
+def read_by(model: nn.Module, marks: Marks, *, block_size: int, single: str = "") -> tuple[int, str]:
+    """Return the target that a model's loss leaves out, and why each conversation needs a row of its own.
 
-    Several conversations share a row if the model can be kept from seeing from one into the next; it is then
-    changed in place. If it cannot, or `single` gives a reason against it, each has a row of its own, which is
-    right for every causal model.
+    Several share a row, and there is no reason, if the model can be kept from seeing from one into the next; it
+    is then changed in place. `single` gives a reason from outside. The model is on the CPU and not compiled.
 
     Raises:
-        UserError: nothing is learned within a block, or the model's loss counts every target.
+        UserError: the model's loss counts every target.
+    """
+    ignored = ignored_target(model, vocab_size=marks.vocab_size, block_size=block_size)
+    return ignored, single or _packing(model, marks, block_size)
+
+
+def rows(turns: Turns, end: int, *, block_size: int, single: str) -> Arranged:
+    """Put conversations into rows, of which a model need not be known: one in each if there is a reason.
+
+    Raises:
+        UserError: nothing is learned within a block.
     """
     chosen = useful(turns, block_size)
     if not len(chosen):
         raise UserError(f"no conversation has a word of the assistant within a block of {block_size} tokens")
-    ignored = ignored_target(model, vocab_size=tokenizer.vocab_size, block_size=block_size)
     notes = list(_cut(turns, len(chosen), block_size))
-    if reason := single or _packing(model, tokenizer, block_size):
-        notes.append(f"one conversation in a row: {reason}")
-        return Arranged(Translated(Single(turns, chosen, tokenizer.end), ignored), tuple(notes))
+    if single:
+        notes.append(f"one conversation in a row: {single}")
+        return Arranged(Single(turns, chosen, end), tuple(notes))
     bins = bins_of(turns, chosen.tolist(), block_size)
     notes.append(f"{len(chosen):,} conversations in {len(bins):,} rows of {block_size} tokens")
-    return Arranged(Translated(Packed(turns, bins, tokenizer.end), ignored), tuple(notes))
+    return Arranged(Packed(turns, bins, end), tuple(notes))
 
 
-def _packing(model: nn.Module, tokenizer: Tokenizer, block_size: int) -> str:
+def _packing(model: nn.Module, marks: Marks, block_size: int) -> str:
     """Isolate the texts of a row in a model, or say why that cannot be."""
-    if not getattr(tokenizer, "special_tokens", {}):
+    if not marks.special:
         return "the tokenizer has no token that stands for the end of a text alone"
-    far = isolable(model, vocab_size=tokenizer.vocab_size, end=tokenizer.end, block_size=block_size)
+    far = isolable(model, vocab_size=marks.vocab_size, end=marks.end, block_size=block_size)
     if far > LEAK:
         return f"this model would see from one into the next (its logits move by {far:.2g})"
-    isolate(model, tokenizer.end)
+    isolate(model, marks.end)
     return ""
 
 

@@ -1,0 +1,1 @@
+"""Isolation of candidates in layers: what each level promises and how it is kept. Free of torch."""

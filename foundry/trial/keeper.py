@@ -1,0 +1,103 @@
+"""The keeper of the data: a process that reads it once and forks an examiner for each trial.
+
+It is forked from the trial server before any data is read, so that neither the server nor the processes of candidates
+that it forks have ever held a token.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import traceback
+from pathlib import Path
+
+from foundry.errors import UserError
+from foundry.trial import wire
+from foundry.trial.job import Job, decode
+
+_PARTS = 3  # descriptors that come with a job: trainee, twin, report
+
+
+class Keeper:
+    """The server's handle."""
+
+    def __init__(self, preload: str | None, leave: socket.socket) -> None:
+        """Fork the keeper, which reads the data of an experiment at once; it does not hold on to `leave`."""
+        self._connection, theirs = socket.socketpair()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                self._connection.close()
+                leave.close()
+                _keep(theirs, preload)
+            except BaseException:  # shown with the server's own complaints
+                traceback.print_exc()
+            finally:
+                os._exit(0)
+        theirs.close()
+
+    def check(self) -> None:
+        """Notice the keeper's death.
+
+        Raises:
+            ConnectionError: it has died.
+        """
+        if os.waitpid(self.pid, os.WNOHANG)[0]:
+            raise ConnectionError("the keeper of the data has died")
+
+    def examine(self, request: str, trainee: socket.socket, twin: socket.socket, report: int) -> None:
+        """Start an examiner for a request to the server, with its ends of three connections.
+
+        Raises:
+            ConnectionError: the keeper is gone.
+        """
+        socket.send_fds(self._connection, [b"x"], [trainee.fileno(), twin.fileno(), report])
+        wire.send(self._connection, {"request": request})
+
+
+def _keep(connection: socket.socket, preload: str | None) -> None:
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # examiners leave nothing behind
+    _close_all_but(connection.fileno())
+    if preload is not None:
+        _read(preload)
+    while True:
+        mark, descriptors, _, _ = socket.recv_fds(connection, 1, _PARTS)
+        if not mark:
+            return
+        request = wire.receive(connection)["request"]
+        job, _, checkpoints = decode(request)
+        if os.fork() == 0:
+            try:
+                connection.close()
+                _examine(job, checkpoints, descriptors)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(0)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _read(text: str) -> None:
+    """Read the data of an experiment, for all trials on it."""
+    from foundry.data import dataset
+    from foundry.training import experiment
+
+    with contextlib.suppress(UserError):  # whoever asks for it is told
+        dataset.load(experiment.parse(text).data).batches()
+
+
+def _examine(job: Job, checkpoints: Path, descriptors: list[int]) -> None:
+    from foundry.trial.examiner import Examiner
+
+    trainee, twin, report = descriptors
+    with socket.socket(fileno=trainee) as first, socket.socket(fileno=twin) as second:
+        Examiner(job, checkpoints, first, second, report).run()
+
+
+def _close_all_but(descriptor: int) -> None:
+    os.closerange(3, descriptor)
+    os.closerange(descriptor + 1, 256)

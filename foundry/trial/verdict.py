@@ -1,0 +1,50 @@
+"""What became of a trial, put together from what its processes have said and how they ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import fields, replace
+from typing import Any
+
+from foundry.trial.outcome import Crashed, Outcome, Scored, decode
+
+_OF_THE_EXAMINER = {"loss", "bits_per_byte", "function"}
+_OF_THE_SERVER = {"seconds", "recalled"}
+_OF_THE_TRAINEE = {field.name for field in fields(Scored)} - _OF_THE_EXAMINER - _OF_THE_SERVER
+
+
+def verdict(report: dict[str, Any], said: bytes, status: int, seconds: float) -> Outcome:
+    """Judge a trial that has ended by itself.
+
+    `report` is the examiner's last word, empty if there was none; `said` is what the trainee wrote, which may be
+    anything; `status` is how its process ended, as waitpid gives it; `seconds` are those of the whole trial.
+    """
+    if "outcome" in report:
+        outcome = decode(json.dumps(report["outcome"]))
+        return replace(outcome, seconds=seconds) if isinstance(outcome, Scored) else outcome
+    try:
+        body = json.loads(said)
+    except ValueError:
+        return Crashed(reason=f"the trial's process {_ending(status)}")
+    if "loss" in report and isinstance(body, dict) and _are_costs(body):
+        return Scored(**body, **report, seconds=seconds)
+    try:
+        failure = decode(json.dumps(body))
+    except (ValueError, TypeError):
+        failure = None
+    if failure is None or isinstance(failure, Scored):
+        return Crashed(reason="the trial's process said what it may not say")
+    return failure
+
+
+def _are_costs(body: dict[str, Any]) -> bool:
+    return set(body) == _OF_THE_TRAINEE and all(
+        type(value) in (int, float) and 0 <= value < 1e30 for value in body.values()
+    )
+
+
+def _ending(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
