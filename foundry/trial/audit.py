@@ -1,12 +1,13 @@
 """Does a trained model still do what the gates have seen: look at no later token, and at no other row?
 
-While a model is scored, some rows of some batches are noted. A twin, made anew in a process of its own with nothing
-but the same weights, then sees these rows with everything else replaced by other tokens: the rest of the batch
-and what follows in the row. What it says up to that place must be what the model said. The two cannot agree on
-anything in between, so neither memory of what was asked nor knowing that this is the second time helps.
+While a model is scored, some rows of some batches are noted. A twin, made anew in a process of its own with
+nothing but the same weights, then sees these rows with everything else replaced by other tokens: the rest of
+the batch and what follows in the row. What it says up to that place must be what the model said. The two
+cannot agree on anything in between, so neither memory of what was asked nor knowing that this is the second
+time helps.
 
-Which rows is drawn from the text that is scored on and the job: the same in each repetition, and unknown to a process
-that has never held that text.
+Which rows is drawn from the text that is scored on and the job: the same in each repetition, and unknown to a
+process that has never held that text.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A candidate in a process of its own: its source executed, its model built and fitted to what it trains on."""
+"""A candidate in a process of its own: its source executed, its model built and fitted to its data."""
 
 from __future__ import annotations
 

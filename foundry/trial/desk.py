@@ -1,7 +1,7 @@
 """A candidate's side of the wire to its examiner: asks for batches to train on, answers what it is asked.
 
-The tokens lie with the examiner. What comes here are the batches of the training, one after the other, and then,
-with nothing left to write to, the inputs of the split that is scored, without their targets.
+The tokens lie with the examiner. What comes here are the batches of the training, one after the other, and
+then, with nothing left to write to, the inputs of the split that is scored, without their targets.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Desk:
     def _answer(self, model: nn.Module) -> None:
         """Send the logits of whatever inputs come, until none come.
 
-        The model is given its own inputs as targets, because sources give logits for every position only where there
-        are targets.
+        The model is given its own inputs as targets, because sources give logits for every position only
+        where there are targets.
         """
         model.eval()
         device = next(model.parameters()).device

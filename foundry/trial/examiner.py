@@ -1,7 +1,7 @@
 """The examiner of one trial: holds the data, hands out batches to train on, and computes the score itself.
 
-A process of its own that never runs candidate code. It trusts nothing that comes over the wire: what it is asked for
-is bounded by the job, and what it is told is logits or noise.
+A process of its own that never runs candidate code. It trusts nothing that comes over the wire: what it is
+asked for is bounded by the job, and what it is told is logits or noise.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class Examiner:
 
     def _twins_answer(self) -> Any:
         gone = RefusedError(
-            Crashed(reason="a twin, made anew with the same weights, ended without an answer")
+            Crashed(reason="a twin with the same weights ended without an answer")
         )
 
         def ask(inputs: Tensor) -> Tensor:

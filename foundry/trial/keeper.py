@@ -1,7 +1,7 @@
 """The keeper of the data: a process that reads it once and forks an examiner for each trial.
 
-It is forked from the trial server before any data is read, so that neither the server nor the processes of candidates
-that it forks have ever held a token.
+It is forked from the trial server before any data is read, so that neither the server nor the processes of
+candidates that it forks have ever held a token.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ Speaks JSON lines over an inherited socket. In: `{"id", "job", "limits", "checkp
 when a trial begins and `{"id", "outcome"}` when it has ended. Ends, with every trial, when the driver goes
 away.
 
-The trainee gates, trains and answers (trial.py); the examiner holds the data and computes the score (examiner.py);
-a twin answers a few questions again with the same weights (audit.py). What they say is put together in verdict.py.
+The trainee gates, trains and answers (trial.py); the examiner holds the data and computes the score
+(examiner.py); a twin answers a few questions again with the same weights (audit.py). What they say is put
+together in verdict.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One trial, in its own process: gate, train from the nearest checkpoint, answer the examiner.
 
-The process holds neither the data nor the targets of what is scored, and its word counts for nothing but costs:
-the score comes from foundry/trial/examiner.py.
+The process holds neither the data nor the targets of what is scored, and its word counts for nothing but
+costs: the score comes from foundry/trial/examiner.py.
 """
 
 from __future__ import annotations

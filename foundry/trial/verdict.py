@@ -18,8 +18,9 @@ _OF_THE_TRAINEE = {field.name for field in fields(Scored)} - _OF_THE_EXAMINER - 
 def verdict(report: dict[str, Any], said: bytes, status: int, seconds: float) -> Outcome:
     """Judge a trial that has ended by itself.
 
-    `report` is the examiner's last word, empty if there was none; `said` is what the trainee wrote, which may be
-    anything; `status` is how its process ended, as waitpid gives it; `seconds` are those of the whole trial.
+    `report` is the examiner's last word, empty if there was none; `said` is what the trainee wrote, which may
+    be anything; `status` is how its process ended, as waitpid gives it; `seconds` are those of the whole
+    trial.
     """
     if "outcome" in report:
         outcome = decode(json.dumps(report["outcome"]))

@@ -1,8 +1,8 @@
 """Messages between the processes of a trial: a line of JSON, and tensors as their bytes.
 
 Whoever reads may not trust who writes: lengths are bounded, and a tensor is read only into a shape that the
-reader expects. Nothing is ever unpickled. Connections are read and written as files are: a confined process may no
-longer make the system calls that are for sockets alone.
+reader expects. Nothing is ever unpickled. Connections are read and written as files are: a confined process
+may no longer make the system calls that are for sockets alone.
 """
 
 from __future__ import annotations

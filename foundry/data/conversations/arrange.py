@@ -41,8 +41,9 @@ class Arranged:
 def read_by(model: nn.Module, marks: Marks, *, block_size: int, single: str = "") -> tuple[int, str]:
     """Return the target that a model's loss leaves out, and why each conversation needs a row of its own.
 
-    Several share a row, and there is no reason, if the model can be kept from seeing from one into the next; it
-    is then changed in place. `single` gives a reason from outside. The model is on the CPU and not compiled.
+    Several share a row, and there is no reason, if the model can be kept from seeing from one into the next;
+    it is then changed in place. `single` gives a reason from outside. The model is on the CPU and not
+    compiled.
 
     Raises:
         UserError: the model's loss counts every target.
