@@ -54,7 +54,8 @@ class Auditor:
         if number != self._next and not (last and not self._noted):
             return
         self._next = (number // _SHARE + 1) * _SHARE + self._below(_SHARE)
-        row, length = self._below(inputs.size(0)), 1 + self._below(inputs.size(1))
+        rows, time = inputs.shape
+        row, length = self._below(rows), 1 + self._below(max(1, time - 1))  # some future, where there is any
         self._noted.append(Audit(inputs, row, length, logits[row, :length].clone()))
 
     def verdict(self, twin: Ask) -> Rejected | None:

@@ -158,9 +158,7 @@ class Examiner:
         return wire.receive_tensor(connection, tuple(shape), torch.float32)
 
     def _twins_answer(self) -> Any:
-        gone = RefusedError(
-            Crashed(reason="a twin with the same weights ended without an answer")
-        )
+        gone = RefusedError(Crashed(reason="a twin with the same weights ended without an answer"))
 
         def ask(inputs: Tensor) -> Tensor:
             try:
