@@ -48,6 +48,8 @@ class DataFilter(ExperimentOperator):
         return f"training text of {name.replace('_', ' ')} {threshold} only"
 
     def find(self, experiment: Experiment) -> Iterator[Offer]:
+        if experiment.has_section("data.conversations"):
+            return
         filters = read_list(experiment.text, "data", "filters")
         beside = child_of(experiment, "data", first="dataset")
         if filters is not None:

@@ -23,12 +23,15 @@ class Dedupe(ExperimentOperator):
         Example("data:\n  dataset: x\n  dedupe: none\n", "data:\n  dataset: x\n  dedupe: exact\n", "exact"),
         Example("data:\n  dataset: x\n", "data:\n  dataset: x\n  dedupe: near\n", "near"),
         Example("training:\n  batch_size: 12\n"),
+        Example("data:\n  dataset: x\n  conversations:\n    format: chatml\n"),
     )
 
     def words(self, edit: Edit) -> str:
         return f"duplicates left out of the training text: {edit.variant}"
 
     def find(self, experiment: Experiment) -> Iterator[Offer]:
+        if experiment.has_section("data.conversations"):
+            return
         current = experiment.get(_DEDUPE)
         beside = child_of(experiment, "data", first="dataset")
         for kind in _KINDS:

@@ -1,9 +1,9 @@
 """The command line that runs the server of trials within bubblewrap, bwrap(1).
 
 Covers: user, PID, network, IPC, UTS and cgroup namespaces of its own; a file system that is read-only but for
-the paths named, a bare /dev and a /proc that shows no process outside; death with the
-thread that started it. Does not cover: reading what is not hidden (landlock.py does), and sockets that have a
-path (seccomp.py does). Inherited descriptors pass. PID namespaces can be made within, see family.py.
+the paths named, a bare /dev and a /proc that shows no process outside; death with the thread that started it.
+Does not cover: reading what is not hidden (landlock.py does), and sockets that have a path (seccomp.py does).
+Inherited descriptors pass. PID namespaces can be made within, see family.py.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def around(
 
     Where paths lie within one another the deeper one counts: what is writable below something hidden stays
     writable. Python and this package stay readable below what is hidden; `readable` names further paths to
-    keep. Paths that do not exist are passed over. /tmp is as read-only as the rest: the data may lie there.
+    keep. Paths that do not exist are passed over. /tmp is as read-only as the rest: the data may lie there;
+    TMPDIR belongs among the writable.
     """
     masks = dict.fromkeys(map(Path.resolve, hidden), "hidden")
     needed = (path.resolve() for path in [*_python(), *readable])

@@ -7,8 +7,14 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from foundry.sandbox import bubblewrap, landlock, privileges, rlimits, seccomp
+from foundry.sandbox import bubblewrap, landlock, privileges, rlimits, seccomp, system
 from foundry.sandbox.rlimits import Amounts
+
+
+def rehearse(level: str) -> None:
+    """Prepare once, in the process that forks, what every confined child would otherwise work out again."""
+    if level != "process":
+        seccomp.refusals(system.machine())
 
 
 def confine(

@@ -89,24 +89,36 @@ def install() -> None:
     system.call(number("seccomp"), _SET_MODE_FILTER, _SPEC_ALLOW, address)
 
 
-@functools.lru_cache(maxsize=4)
 def program(architecture: str, pid: int) -> bytes:
     """Assemble the filter for a process that may signal none but itself.
 
     Raises:
         OSError: the architecture is not known here.
     """
-    if architecture not in _AUDIT:
-        raise OSError(errno.EOPNOTSUPP, f"no seccomp filter for {architecture}")
+    known = numbers(architecture)
+    by_argument: _Code = []
+    for name, block in _by_argument(pid).items():
+        by_argument += [(_EQUAL, 0, len(block), known[name]), *block]
+    return refusals(architecture) + _assembled([*by_argument, _answer(_ALLOW)])
+
+
+@functools.cache
+def refusals(architecture: str) -> bytes:
+    """Assemble the part that is the same for every process, once.
+
+    Raises:
+        OSError: the architecture is not known here.
+    """
     known = numbers(architecture)
     code: _Code = [(_LOAD, 0, 0, _ARCHITECTURE), (_EQUAL, 1, 0, _AUDIT[architecture]), _answer(_KILL)]
     code += [(_LOAD, 0, 0, _NUMBER)]
     code += [(_AT_LEAST, 0, 1, _X32), _answer(_KILL), (_AT_LEAST, 0, 1, NEWEST + 1), _answer(_ENOSYS)]
     for refused in sorted(known[name] for name in _REFUSED.split() if name in known):
         code += [(_EQUAL, 0, 1, refused), _answer(_EPERM)]
-    for name, block in _by_argument(pid).items():
-        code += [(_EQUAL, 0, len(block), known[name]), *block]
-    code.append(_answer(_ALLOW))
+    return _assembled(code)
+
+
+def _assembled(code: _Code) -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 

@@ -52,7 +52,13 @@ _TABLE = """
 
 @functools.cache
 def numbers(architecture: str) -> dict[str, int]:
-    """Return the numbers on one architecture; names that it lacks are absent."""
+    """Return the numbers on one architecture; names that it lacks are absent.
+
+    Raises:
+        OSError: the architecture is none of ours.
+    """
+    if architecture not in ARCHITECTURES:
+        raise OSError(f"the numbers of system calls on {architecture} are not known here")
     column = 1 + ARCHITECTURES.index(architecture)
     rows = (row.split() for row in _TABLE.split(";"))
     return {row[0]: int(row[column]) for row in rows if row[column] != "-"}
@@ -64,7 +70,4 @@ def number(name: str) -> int:
     Raises:
         OSError: the machine's architecture is none of ours.
     """
-    machine = system.machine()
-    if machine not in ARCHITECTURES:
-        raise OSError(f"the numbers of system calls on {machine} are not known here")
-    return numbers(machine)[name]
+    return numbers(system.machine())[name]

@@ -24,10 +24,13 @@ class Training:
 
     batch_size: int = 12  # sequences in one forward pass
     gradient_accumulation_steps: int = 1  # forward passes in one update
+    batch_ramp: int = 1  # early on, an update is so many in a row, each of that part of the sequences
     max_iters: int = 2000  # updates
     optimizer: str = "adamw"  # a module of foundry/training/optimizers
     learning_rate: float = 1e-3
     muon_lr: float = 0.02  # for the matrices that the optimizer `muon` takes
+    embedding_lr_factor: float = 1.0  # on the learning rate of embeddings, and of a head tied to them
+    head_lr_factor: float = 1.0  # on that of a head of its own
     min_lr: float = 1e-4  # where the schedule ends; other rates shrink in proportion
     weight_decay: float = 0.1  # of tensors with two dimensions or more
     beta1: float = 0.9
@@ -45,13 +48,13 @@ class Training:
     fsdp_above: int = 1_000_000_000  # parameters from which on several processes share out the model
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "gradient_accumulation_steps", "max_iters", "eval_interval"):
+        for name in ("batch_size", "gradient_accumulation_steps", "batch_ramp", "max_iters", "eval_interval"):
             _require(getattr(self, name) >= 1, f"training.{name} must be at least 1")
         _require(
             self.lr_decay_iters is None or self.lr_decay_iters >= 1,
             "training.lr_decay_iters must be at least 1",
         )
-        for name in ("learning_rate", "muon_lr"):
+        for name in ("learning_rate", "muon_lr", "embedding_lr_factor", "head_lr_factor"):
             _require(getattr(self, name) > 0, f"training.{name} must be above 0")
         for name in ("min_lr", "weight_decay", "grad_clip", "warmup_iters", "fsdp_above"):
             _require(getattr(self, name) >= 0, f"training.{name} must not be negative")

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
-from foundry.data.batches import Batches
+from foundry.data.batches import Batch, Batches
 from foundry.keyed import seed_for
 from foundry.registry import load_part
 from foundry.training import device as devices
-from foundry.training import distributed
+from foundry.training import distributed, ramp
 from foundry.training.experiment import Experiment, Training
 from foundry.training.world import ALONE, World
 
@@ -76,13 +76,15 @@ def updates(
     for step in steps:
         model.train()
         _set_rate(optimizers, schedule.factor(step, total, training))
-        loss = _backward(model, batches, experiment, seed, step, total, world)
-        if training.grad_clip:
-            torch.nn.utils.clip_grad_norm_(parameters, training.grad_clip)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        yield loss
+        losses = []
+        for part, batch in enumerate(_parts(batches, experiment, seed, step, total)):
+            losses.append(_backward(model, batch, experiment, (seed, step, part), world))
+            if training.grad_clip:
+                torch.nn.utils.clip_grad_norm_(parameters, training.grad_clip)
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+        yield sum(losses) / len(losses)
 
 
 def _set_rate(optimizers: Sequence[torch.optim.Optimizer], factor: float) -> None:
@@ -91,23 +93,31 @@ def _set_rate(optimizers: Sequence[torch.optim.Optimizer], factor: float) -> Non
             group["lr"] = group["full_lr"] * factor
 
 
-def _backward(
-    model: nn.Module, batches: Batches, experiment: Experiment, seed: int, step: int, total: int, world: World
-) -> float:
-    """Leave the gradients of one batch on the model; return its mean loss."""
+def _parts(batches: Batches, experiment: Experiment, seed: int, step: int, total: int) -> list[Batch]:
+    """Draw the sequences of a step: one batch, or where batches are still growing several small ones."""
     training = experiment.training
-    device = next(model.parameters()).device
-    place = (world.rank,) if world.rank else ()
-    devices.seed_generators(device, seed_for("step", seed, step, *place))  # dropout
-    n = training.gradient_accumulation_steps
     inputs, targets = batches.draw(
         seed=seed,
         step=step,
         total=total,
-        batch_size=n * training.batch_size,
+        batch_size=training.gradient_accumulation_steps * training.batch_size,
         block_size=experiment.block_size,
     )
-    pairs = list(zip(inputs.chunk(n), targets.chunk(n), strict=True))[world.rank :: world.size]
+    n = ramp.updates(step / total, training)
+    return list(zip(inputs.chunk(n), targets.chunk(n), strict=True))
+
+
+def _backward(
+    model: nn.Module, batch: Batch, experiment: Experiment, place: tuple[int, int, int], world: World
+) -> float:
+    """Leave the gradients of one batch on the model; return its mean loss. `place` is seed, step and part."""
+    training = experiment.training
+    device = next(model.parameters()).device
+    seed, step, part = place
+    further = (part, world.rank) if part else (world.rank,) if world.rank else ()
+    devices.seed_generators(device, seed_for("step", seed, step, *further))  # dropout
+    n = training.gradient_accumulation_steps
+    pairs = list(zip(*(tensor.chunk(n) for tensor in batch), strict=True))[world.rank :: world.size]
     losses = []
     for i, (x, y) in enumerate(pairs, start=1):
         distributed.synchronise(world, model, now=i == len(pairs))

@@ -15,7 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from foundry.training import loop
+from foundry.lora.adapt import adapt
+from foundry.lora.settings import Lora
+from foundry.training import loop, ramp
 from foundry.training.experiment import Training
 
 
@@ -92,22 +94,35 @@ class _KeysAndValues(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def cost(build: Callable[[], nn.Module], *, training: Training, block_size: int) -> Cost:
+def cost(
+    build: Callable[[], nn.Module], *, training: Training, block_size: int, lora: Lora | None = None
+) -> Cost:
     """Count parameters, FLOPs of an update and cache size of the model that `build` makes.
 
-    A model that reads values, as in `torch.linspace(...).tolist()`, cannot run on the meta device: it is
+    Where adapters train, an update is theirs; parameters are those of the model that they are merged into. A
+    model that reads values, as in `torch.linspace(...).tolist()`, cannot run on the meta device: it is
     counted at work on the CPU.
     """
     try:
-        return _count(build, training, block_size, torch.device("meta"))
+        return _count(build, training, block_size, lora, torch.device("meta"))
     except Exception:  # a mistake of the model's own comes again
-        return _count(build, training, block_size, torch.device("cpu"))
+        return _count(build, training, block_size, lora, torch.device("cpu"))
 
 
-def _count(build: Callable[[], nn.Module], training: Training, block_size: int, device: torch.device) -> Cost:
+def _count(
+    build: Callable[[], nn.Module],
+    training: Training,
+    block_size: int,
+    lora: Lora | None,
+    device: torch.device,
+) -> Cost:
     keys_and_values, work = _KeysAndValues(), _Work()
     with device:
         model = build()
+    params = sum(p.numel() for p in model.parameters())
+    if lora is not None:
+        adapt(model, lora, 0)
+    with device:
         idx = torch.zeros(training.batch_size, block_size, dtype=torch.long)
         # as plain matrix products: the CPU's fused attention is invisible to the counter
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, work:
@@ -117,9 +132,11 @@ def _count(build: Callable[[], nn.Module], training: Training, block_size: int, 
     batch_flops = counter.get_total_flops() * training.gradient_accumulation_steps
     batch_work = work.nanoseconds * training.gradient_accumulation_steps
     optimizer_flops, optimizer_work = _of_optimizers(model, training)
+    updates = ramp.mean_updates(training)
+    optimizer_flops, optimizer_work = round(optimizer_flops * updates), optimizer_work * updates
     flops = batch_flops + optimizer_flops
     return Cost(
-        params=sum(p.numel() for p in model.parameters()),
+        params=params,
         flops_per_step=flops,
         work_per_step=round(batch_work + optimizer_work + flops * work.PER_FLOP),
         kv_bytes_per_token=2 * keys_and_values.elements,

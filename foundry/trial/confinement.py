@@ -64,7 +64,12 @@ class Confinement:
             open_files=_OPEN_FILES,
         )
         confine.confine(
-            self.level, readable=readable, writable=writable, amounts=amounts, keep=[0, 1, 2, *keep]
+            self.level,
+            readable=readable,
+            writable=writable,
+            listable=[_PACKAGE],  # import lists folders
+            amounts=amounts,
+            keep=[0, 1, 2, *keep],
         )
         return lambda: confine.seal(self.level, readable=[*readable, own])
 

@@ -21,7 +21,7 @@ import sys
 import time
 import warnings
 
-from foundry.sandbox import family
+from foundry.sandbox import confine, family
 from foundry.trial.confinement import Confinement
 from foundry.trial.job import decode
 from foundry.trial.keeper import Keeper
@@ -145,6 +145,7 @@ def main(argv: list[str]) -> int:
     warnings.filterwarnings("ignore")
     with socket.socket(fileno=int(descriptor)) as connection:
         preload()
+        confine.rehearse(level)
         keeper = Keeper(experiment[0] if experiment else None, leave=connection)
         Server(connection, keeper, Confinement(level, numbers_hold)).serve()
     return 0

@@ -46,6 +46,10 @@ class Experiment:
         """Tell whether `model_args` gives this argument of the configuration."""
         return f"model_args.{argument}" in self.scalars
 
+    def has_section(self, path: str) -> bool:
+        """Tell whether there is a mapping with a value in it at `path`."""
+        return any(name.startswith(f"{path}.") for name in self.scalars)
+
     def with_values(self, values: dict[str, str]) -> str:
         """Return the text with other values in the place of these scalars."""
         text = self.text

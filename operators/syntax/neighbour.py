@@ -29,3 +29,16 @@ def child_of(experiment: Experiment, section: str, first: str) -> str | None:
     """Return the path of a scalar directly below a section, that called `first` rather than any other."""
     below = [path for path in experiment.scalars if path.rpartition(".")[0] == section]
     return f"{section}.{first}" if f"{section}.{first}" in below else next(iter(below), None)
+
+
+def written(experiment: Experiment, path: str, value: str, first: str) -> str:
+    """Return the text with a value at `path`, beside a sibling (`first`, if it is there) where it is missing.
+
+    The section has at least one scalar.
+    """
+    if path in experiment.scalars:
+        return experiment.with_values({path: value})
+    section, _, key = path.rpartition(".")
+    beside = child_of(experiment, section, first)
+    assert beside is not None
+    return set_beside(experiment, beside, key, value)

@@ -25,7 +25,6 @@ ACTS: dict[str, Callable[[str], object]] = {
     "list": lambda path: sorted(os.listdir(path)),
     "connect": connect,
     "see": lambda pid: Path(f"/proc/{pid}").exists(),
-    "hostname": socket.sethostname,
     "around": lambda _: bubblewrap.around_us(),
     "prepare": lambda _: family.prepare(),
 }

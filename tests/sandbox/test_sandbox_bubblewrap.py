@@ -1,4 +1,4 @@
-"""Within bubblewrap: what is not named cannot be written, what is hidden cannot be seen, nobody is reached."""
+"""Within bubblewrap: what is not named is not written, what is hidden is not seen, no one is reached."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ def allocate() -> None:
     bytearray(600 << 20)
 
 
-def write(path: Path) -> Callable[[], None]:
-    return lambda: path.write_bytes(bytes(2 << 20)) and None
+def write(path: Path) -> Callable[[], object]:
+    return lambda: path.write_bytes(bytes(2 << 20))
 
 
 def open_many() -> None:

@@ -107,7 +107,7 @@ def test_fused_adamw_steps_by_the_formula() -> None:
     training = Training(learning_rate=3e-3, weight_decay=0.1, beta1=0.8, beta2=0.95)
     matrix = nn.Parameter(torch.randn(7, 5, generator=generator))
     vector = nn.Parameter(torch.randn(6, generator=generator))
-    optimizer = adamw.over([matrix, vector], training)
+    optimizer = adamw.over(nn.ParameterList([matrix, vector]), [matrix, vector], training)
     wanted = {p: p.detach().double().numpy().copy() for p in (matrix, vector)}
     m = {p: np.zeros(p.shape) for p in wanted}
     v = {p: np.zeros(p.shape) for p in wanted}

@@ -11,22 +11,34 @@ import torch
 from torch import nn
 
 from foundry.training.experiment import Training
+from foundry.training.optimizers._roles import rate_factors
 
 
 def build(model: nn.Module, training: Training) -> list[torch.optim.Optimizer]:
     """Return the optimizers that together update every trainable parameter of `model` once."""
-    return [over(model.parameters(), training)]
+    return [over(model, model.parameters(), training)]
 
 
-def over(parameters: Iterable[nn.Parameter], training: Training) -> torch.optim.AdamW:
-    """Return AdamW over some parameters, decayed or not by their dimensions."""
-    trainable = [p for p in parameters if p.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.dim() >= 2], "weight_decay": training.weight_decay},
-        {"params": [p for p in trainable if p.dim() < 2], "weight_decay": 0.0},
-    ]
+def over(model: nn.Module, parameters: Iterable[nn.Parameter], training: Training) -> torch.optim.AdamW:
+    """Return AdamW over some parameters of a model, decayed or not by their dimensions.
+
+    Embeddings and the head have learning rates of their own where the experiment says so.
+    """
+    factors = rate_factors(model, training)
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for p in parameters:
+        if p.requires_grad:
+            groups.setdefault((factors.get(id(p), 1.0), p.dim() >= 2), []).append(p)
+    ordered = sorted(groups, key=lambda key: (key[0] != 1.0, key[0], not key[1]))
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
+        [
+            {
+                "params": groups[factor, decays],
+                "lr": training.learning_rate * factor,
+                "weight_decay": training.weight_decay if decays else 0.0,
+            }
+            for factor, decays in ordered
+        ],
         lr=training.learning_rate,
         betas=(training.beta1, training.beta2),
         fused=True,

@@ -11,14 +11,14 @@ from torch import nn
 from foundry.training.experiment import Training
 from foundry.training.optimizers import adamw
 from foundry.training.optimizers._orthogonal import Muon
-from foundry.training.vocabulary import vocab_size
+from foundry.training.optimizers._roles import embeddings, head
 
 
 def build(model: nn.Module, training: Training) -> list[torch.optim.Optimizer]:
     """Return the optimizers that together update every trainable parameter of `model` once."""
     hidden = hidden_matrices(model)
     chosen = {id(p) for p in hidden}
-    rest = adamw.over((p for p in model.parameters() if id(p) not in chosen), training)
+    rest = adamw.over(model, (p for p in model.parameters() if id(p) not in chosen), training)
     if not hidden:
         return [rest]
     return [Muon(hidden, lr=training.muon_lr), rest]
@@ -26,9 +26,5 @@ def build(model: nn.Module, training: Training) -> list[torch.optim.Optimizer]:
 
 def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
     """List the trainable matrices that neither embed tokens or positions nor predict tokens."""
-    embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding)]
-    outside = {id(p) for m in embeddings for p in m.parameters()}
-    size = vocab_size(model)
-    heads = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == size]
-    outside |= {id(heads[-1].weight)} if heads else set()  # the head comes last, whatever else is as wide
+    outside = embeddings(model) | head(model)
     return [p for p in model.parameters() if p.requires_grad and p.dim() == 2 and id(p) not in outside]
