@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import yaml
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 CPU_RECIPE: dict[str, object] = {"n_layer": 4, "n_head": 4, "n_embd": 128, "block_size": 64, "vocab_size": 65}
 BATCH_SIZE = 12
+_REFUSAL = "refused: "  # begins the line that is for standard error
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="foundry gate",
         description="Run the gates over a model.py and stop at the first that fails. The file's code is "
-        "executed in this process, once the allow-list has passed it.",
+        "executed in a process of its own, as confined as this machine allows.",
     )
     parser.add_argument("file", type=Path, help="the model's source, with GPTConfig and GPT")
     parser.add_argument(
@@ -38,12 +39,22 @@ def main(argv: list[str] | None = None) -> int:
         model_args, batch_size = _configuration(args.experiment)
     except UserError as error:
         return _refuse(str(error))
-    from foundry.gates import Subject  # imports torch, which takes seconds that a bad path need not wait for
+    from foundry.cli.confined import confined  # import torch: seconds that a bad path need not wait for
+    from foundry.gates import Subject
 
-    return _run(Subject(source=source, model_args=model_args, batch_size=batch_size))
+    subject = Subject(source=source, model_args=model_args, batch_size=batch_size)
+    said: list[str] = []
+
+    def show(line: str) -> None:
+        said.append(line)
+        if not line.startswith(_REFUSAL):
+            print(line, flush=True)
+
+    code = confined(lambda out: _run(subject, out), show)
+    return _refuse(said[-1].removeprefix(_REFUSAL)) if code == 2 else code
 
 
-def _run(subject: Subject) -> int:
+def _run(subject: Subject, out: TextIO) -> int:
     from foundry import gates
 
     for name in gates.names():
@@ -51,11 +62,14 @@ def _run(subject: Subject) -> int:
         failure = gates.run(name, subject)
         spent = f"{1000 * (time.perf_counter() - start):7.1f} ms"
         if failure is None:
-            print(f"✓ {name:<20}{spent}")
+            print(f"✓ {name:<20}{spent}", file=out)
             continue
-        print(f"✗ {name:<20}{spent}  {failure.reason}")
+        print(f"✗ {name:<20}{spent}  {failure.reason}", file=out)
         misfit = _misfit(subject) if name == "instantiate" else None
-        return 1 if misfit is None else _refuse(misfit)
+        if misfit is None:
+            return 1
+        print(f"{_REFUSAL}{misfit}", file=out)
+        return 2
     return 0
 
 

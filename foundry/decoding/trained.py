@@ -57,7 +57,10 @@ def from_trial(
     model = init.initialised(lambda: build_model(module, args), job.seed)
     pretrained.take_over(experiment, model, strict=False)
     cost = measure.cost(
-        lambda: build_model(module, args), training=experiment.training, block_size=experiment.block_size
+        lambda: build_model(module, args),
+        training=experiment.training,
+        block_size=experiment.block_size,
+        lora=experiment.lora,
     )
     total = cost.updates(job.budget, job.unit)
     fitted = fit(model, Held(dataset), experiment, job.seed)

@@ -55,8 +55,7 @@ class Confinement:
         writable = [temporary, own] if trains else []
         if trains:
             own.mkdir(parents=True, exist_ok=True)
-        os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
-        os.chdir(temporary)
+        settle(temporary)
         amounts = rlimits.Amounts(
             cpu_seconds=math.ceil(limits.seconds) + _GRACE,
             data=limits.memory,
@@ -84,6 +83,12 @@ def _weights(job: Job, checkpoints: Path) -> list[Path]:
     named = experiment.parse(job.experiment).checkpoint
     parent = [checkpoints / job.inherits] if job.inherits else []
     return [*parent, *([Path(named)] if named else [])]
+
+
+def settle(temporary: Path) -> None:
+    """Make a folder the place of all temporary files of this process, and where it stands."""
+    os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
+    os.chdir(temporary)
 
 
 def folder() -> Path:
