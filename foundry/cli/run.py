@@ -12,6 +12,7 @@ from foundry.cli.experiment_text import absolute, with_value
 from foundry.cli.prepared import prepare, read_text
 from foundry.data import dataset
 from foundry.errors import UserError, unknown
+from foundry.registry import module_names
 from foundry.training import experiment
 from genome import Arena, Candidate
 from operators import numbers
@@ -46,6 +47,11 @@ class Plan:
             for name, own in numbers.RANGES.items()
         }
         return Menu(operators=self.operators, genes=genes)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the seed model is a file from outside."""
+        return experiment.parse(self.experiment).base_model not in module_names("foundry/models")
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as JSON's own types."""

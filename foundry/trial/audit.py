@@ -1,86 +1,109 @@
 """Does a trained model still do what the gates have seen: look at no later token, and at no other row?
 
-While a model is scored, some rows of some batches are noted. A twin, made anew in a process of its own with
-nothing but the same weights, then sees these rows with everything else replaced by other tokens: the rest of
-the batch and what follows in the row. What it says up to that place must be what the model said. The two
-cannot agree on anything in between, so neither memory of what was asked nor knowing that this is the second
-time helps.
+While a model is scored, some rows of every batch are noted. In the end a twin, made anew in a process of its
+own with nothing but the same weights, is asked about these rows again, mixed with those of other batches, and
+half of them cut off at some place, with other tokens behind it. What it says up to there must be what the
+model said. The two cannot agree on anything in between, so neither memory of what was asked, nor knowing that
+this is the second time, nor cheating in a few batches only helps.
 
-Which rows is drawn from the text that is scored on and the job: the same in each repetition, and unknown to a
-process that has never held that text.
+Which rows and places is drawn from the text that is scored on and the job: the same in each repetition, and
+unknown to a process that has never held that text.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from foundry.data.splits import Split
-from foundry.gates.probe import distance
 from foundry.trial.outcome import AT_SCORING, Rejected
 
-SAME = 1e-3  # relative; what experts round differently with other tokens beside them stays below
-_SHARE = 32  # one batch in so many is audited, and one at least
+SAME = 1e-3  # nats; what experts round differently with other tokens beside them stays below
+_UNLIKELY = -20.0  # nats; below it rounding counts for more than the difference
+_POSITIONS = 4  # compared at the end of what is kept, and as many anywhere before
 
 Ask = Callable[[Tensor], Tensor]  # inputs (B, T) -> logits (B, T, vocabulary)
 
 
 @dataclass(frozen=True)
-class Audit:
-    """Part of one answer, to be compared."""
+class Noted:
+    """A row of an answer, to be compared at some positions."""
 
-    inputs: Tensor  # (B, T)
+    batch: Tensor  # (B, T), inputs
     row: int
-    length: int  # tokens of the row that are kept
-    said: Tensor  # (length, vocabulary)
+    place: int  # tokens that are kept, from the first
+    positions: Tensor  # (n,), all below place
+    said: Tensor  # (n, vocabulary), log-probabilities
+
+    @property
+    def time(self) -> int:
+        """Tokens of the row."""
+        return self.batch.size(1)
+
+    def apart(self, answer: Tensor) -> float:
+        """Return how many nats another answer (T, vocabulary) is away at most."""
+        apart = (_normalised(answer[self.positions]) - self.said).abs().max().item()
+        return apart if math.isfinite(apart) else math.inf
 
 
 class Auditor:
     """Chooses what is audited, and compares."""
 
-    def __init__(self, split: Split, job_key: str, vocab_size: int) -> None:
+    def __init__(self, split: Split, job_key: str, vocab_size: int, batches: int) -> None:
         seed = hashlib.sha256(split.tokens.tobytes() + job_key.encode("ascii")).digest()[:8]
         self._generator = torch.Generator().manual_seed(int.from_bytes(seed, "big") >> 1)
         self._vocab_size = vocab_size
-        self._noted: list[Audit] = []
-        self._next = self._below(_SHARE)  # batch
+        self._batches = batches
+        self._noted: list[Noted] = []
 
-    def look(self, number: int, last: bool, inputs: Tensor, logits: Tensor) -> None:
-        """Note part of an answer, if it is this batch's turn."""
-        if number != self._next and not (last and not self._noted):
-            return
-        self._next = (number // _SHARE + 1) * _SHARE + self._below(_SHARE)
+    def look(self, inputs: Tensor, logits: Tensor) -> None:
+        """Note whole rows of an answer and beginnings of rows; of all batches together, enough for one."""
         rows, time = inputs.shape
-        row, length = self._below(rows), 1 + self._below(max(1, time - 1))  # some future, where there is any
-        self._noted.append(Audit(inputs, row, length, logits[row, :length].clone()))
+        pairs = math.ceil(rows / (2 * self._batches))
+        for place in (length for _ in range(pairs) for length in (time, 1 + self._below(max(1, time - 1)))):
+            anywhere = torch.randint(place, (_POSITIONS,), generator=self._generator)
+            positions = torch.cat((torch.arange(max(0, place - _POSITIONS), place), anywhere))
+            row = self._below(rows)
+            said = _normalised(logits[row, positions])
+            self._noted.append(Noted(inputs, row, place, positions, said))
 
     def verdict(self, twin: Ask) -> Rejected | None:
         """Put the questions to the twin; say what is wrong, if it is wrong twice."""
-        for audit in self._noted:
-            if self._differs(audit, twin) and self._differs(audit, twin):
-                return self._diagnosis(audit, twin)
+        for time in sorted({noted.time for noted in self._noted}):
+            noted = [noted for noted in self._noted if noted.time == time]
+            rows = max(len(each.batch) for each in noted)
+            for start in range(0, len(noted), rows):
+                wrong = self._wrong(noted[start : start + rows], rows, twin)
+                if wrong and (wrong := self._wrong(wrong, rows, twin)):
+                    return self._diagnosis(wrong, twin)
         return None
 
-    def _differs(self, audit: Audit, twin: Ask) -> bool:
-        altered = self._others(audit.inputs)
-        altered[audit.row, : audit.length] = audit.inputs[audit.row, : audit.length]
-        return _apart(audit, twin(altered)) > SAME
+    def _wrong(self, noted: Sequence[Noted], rows: int, twin: Ask) -> list[Noted]:
+        """Ask about rows among `rows`, with all else replaced; return those that are answered otherwise."""
+        time = noted[0].time
+        inputs = torch.randint(self._vocab_size, (rows, time), generator=self._generator)
+        for row, each in enumerate(noted):
+            original = each.batch[each.row]
+            inputs[row] = torch.where(torch.arange(time) < each.place, original, self._others(original))
+        answer = twin(inputs)
+        return [each for row, each in enumerate(noted) if each.apart(answer[row]) > SAME]
 
-    def _diagnosis(self, audit: Audit, twin: Ask) -> Rejected:
-        if (apart := _apart(audit, twin(audit.inputs))) > SAME:
-            reason = f"a twin with the same weights says something else: logits are {apart:.2g} apart"
+    def _diagnosis(self, wrong: Sequence[Noted], twin: Ask) -> Rejected:
+        first = min(wrong, key=lambda noted: noted.place < noted.time)  # a whole row, if there is one
+        if (apart := first.apart(twin(first.batch)[first.row])) > SAME:
+            reason = f"a twin with the same weights is {apart:.2g} nats apart"
             return Rejected(gate=f"state dict{AT_SCORING}", reason=reason)
-        future = audit.inputs.clone()
-        future[audit.row, audit.length :] = self._others(audit.inputs)[audit.row, audit.length :]
-        if (apart := _apart(audit, twin(future))) > SAME:
-            reason = f"logits up to position {audit.length - 1} change by {apart:.2g} when later tokens do"
-            return Rejected(gate=f"causality{AT_SCORING}", reason=reason)
-        reason = f"logits of row {audit.row} change when the other rows of its batch do"
-        return Rejected(gate=f"batch independence{AT_SCORING}", reason=reason)
+        if first.place == first.time:
+            reason = "what it says of a row changes when other rows of its batch do"
+            return Rejected(gate=f"batch independence{AT_SCORING}", reason=reason)
+        reason = f"what it says up to position {first.place - 1} changes when later tokens do"
+        return Rejected(gate=f"causality{AT_SCORING}", reason=reason)
 
     def _others(self, inputs: Tensor) -> Tensor:
         """Replace every token by a different one."""
@@ -91,5 +114,6 @@ class Auditor:
         return int(torch.randint(n, (), generator=self._generator))
 
 
-def _apart(audit: Audit, answer: Tensor) -> float:
-    return distance(audit.said, answer[audit.row, : audit.length])
+def _normalised(logits: Tensor) -> Tensor:
+    """Return log-probabilities: what is added to all logits alike could hide any difference."""
+    return F.log_softmax(logits, dim=-1).clamp(min=_UNLIKELY)

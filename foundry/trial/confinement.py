@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -45,16 +45,14 @@ class Confinement:
         temporary: Path,
         trains: bool,
         keep: Iterable[int],
-    ) -> Callable[[], None]:
-        """Confine this process for good; return what takes its last rights to write away."""
+    ) -> None:
+        """Confine this process for good; who trains may write, but into the temporary folder alone."""
         nothing = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(nothing, descriptor)
         own = checkpoints / job.training_key
-        readable = [*self.code, temporary, *_weights(job, checkpoints)]
-        writable = [temporary, own] if trains else []
-        if trains:
-            own.mkdir(parents=True, exist_ok=True)
+        readable = [*self.code, temporary, *_weights(job, checkpoints), *([own] if trains else [])]
+        writable = [temporary] if trains else []
         settle(temporary)
         amounts = rlimits.Amounts(
             cpu_seconds=math.ceil(limits.seconds) + _GRACE,
@@ -70,7 +68,6 @@ class Confinement:
             amounts=amounts,
             keep=[0, 1, 2, *keep],
         )
-        return lambda: confine.seal(self.level, readable=[*readable, own])
 
 
 def _is_a_checkout(path: Path) -> bool:

@@ -1,7 +1,7 @@
 """A candidate's side of the wire to its examiner: asks for batches to train on, answers what it is asked.
 
-The tokens lie with the examiner. What comes here are the batches of the training, one after the other, and
-then, with nothing left to write to, the inputs of the split that is scored, without their targets.
+The tokens lie with the examiner. What comes here are, in a process that trains, its batches, one after the
+other; in one that may write nowhere, the inputs of the split that is scored, without their targets.
 """
 
 from __future__ import annotations
@@ -40,13 +40,12 @@ class Desk:
         """Say what this program computes; if its score is known, there is nothing more to do."""
         return bool(self._ask("known", function=function)["known"])
 
-    def examine(self, model: nn.Module, steps: int) -> None:
-        """Answer until the examiner has enough, after so many updates."""
+    def examine(self, steps: int) -> None:
+        """Have processes examined that are made from the weights, after so many updates."""
         wire.send(self._connection, {"op": "examine", "steps": steps})
-        self._answer(model)
 
     def ready(self, model: nn.Module) -> None:
-        """Answer as the twin of a model, which trains nothing."""
+        """Answer until the examiner has enough."""
         wire.send(self._connection, {"op": "ready"})
         self._answer(model)
 

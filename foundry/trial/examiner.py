@@ -10,6 +10,7 @@ import json
 import math
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,11 @@ from foundry.data.material import Held
 from foundry.errors import UserError
 from foundry.training import experiment, score
 from foundry.trial import functions, wire
-from foundry.trial.audit import Auditor
+from foundry.trial.audit import Ask, Auditor
 from foundry.trial.job import Job
 from foundry.trial.outcome import Crashed, Diverged, Outcome, Rejected, encode
 
-TWIN = "twin"  # in a report: a process is wanted that answers with the same weights
+TWINS = "twins"  # in a report: two processes are wanted that answer with the weights of the trainee
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,12 @@ class RefusedError(Exception):
 
 
 class Examiner:
-    """Answers one trainee, then asks it, and its twin."""
+    """Serves a trainee, then asks two processes that were made anew with its weights."""
 
-    def __init__(
-        self, job: Job, checkpoints: Path, trainee: socket.socket, twin: socket.socket, report: int
-    ) -> None:
+    def __init__(self, job: Job, checkpoints: Path, wires: Sequence[socket.socket], report: int) -> None:
         self.job = job
         self.checkpoints = checkpoints
-        self._trainee = trainee
-        self._twin = twin
+        self._trainee, self._scored, self._twin = wires
         self._report = report
         self._function = ""
 
@@ -56,9 +54,9 @@ class Examiner:
             self._open()
             last = self._serve(self._trainee)
             if last["op"] == "examine":
-                loss, bits = self._examined(_whole(last, "steps"))
-                self._tell({"loss": loss, "bits_per_byte": bits, "function": self._function})
-                wire.send(self._trainee, {"over": True})
+                steps = _whole(last, "steps")
+                loss, bits = self._examined(steps)
+                self._tell({"loss": loss, "bits_per_byte": bits, "function": self._function, "steps": steps})
         except RefusedError as refusal:
             self._tell({"outcome": json.loads(encode(refusal.outcome))})
         except wire.GarbledError as error:
@@ -124,7 +122,7 @@ class Examiner:
 
     def _recall(self, connection: socket.socket, function: str) -> None:
         self._function = function[:64]
-        known = functions.recall(self.checkpoints, self._function, self.job)
+        known = None if self.job.foreign else functions.recall(self.checkpoints, self._function, self.job)
         if known is not None:
             raise RefusedError(known)
         wire.send(connection, {"known": False})
@@ -133,17 +131,19 @@ class Examiner:
     def _examined(self, steps: int) -> tuple[float, float]:
         """Return nats per token and bits per byte over the whole split that the job names."""
         split = self._scored_on.splits[self.job.split]
-        self._tell({TWIN: True})
-        auditor = Auditor(split, self.job.key, self._dataset.vocab_size)
+        self._trainee.close()  # it ends, and never sees what is scored on
+        self._tell({TWINS: True})
         sum_of = score.Nats()
         batches = list(score.batches_of(split, block_size=self._experiment.block_size))
-        for number, (inputs, targets) in enumerate(batches):
-            logits = self._logits(self._trainee, inputs)
+        auditor = Auditor(split, self.job.key, self._dataset.vocab_size, len(batches))
+        answer = self._answers_of(self._scored)
+        for inputs, targets in batches:
+            logits = answer(inputs)
             sum_of.add(logits, targets)
-            auditor.look(number, number == len(batches) - 1, inputs, logits)
+            auditor.look(inputs, logits)
         if not math.isfinite(sum_of.mean):
             raise RefusedError(Diverged(step=steps))
-        if wrong := auditor.verdict(self._twins_answer()):
+        if wrong := auditor.verdict(self._answers_of(self._twin)):
             raise RefusedError(wrong)
         return score.in_bits(sum_of.mean, split)
 
@@ -157,17 +157,17 @@ class Examiner:
             raise RefusedError(Crashed(reason=reason))
         return wire.receive_tensor(connection, tuple(shape), torch.float32)
 
-    def _twins_answer(self) -> Any:
-        gone = RefusedError(Crashed(reason="a twin with the same weights ended without an answer"))
+    def _answers_of(self, connection: socket.socket) -> Ask:
+        gone = RefusedError(Crashed(reason="made anew with the same weights, it ended without an answer"))
 
         def ask(inputs: Tensor) -> Tensor:
             try:
-                return self._logits(self._twin, inputs)
+                return self._logits(connection, inputs)
             except wire.ClosedError:
                 raise gone from None
 
         try:
-            self._serve(self._twin)
+            self._serve(connection)
         except wire.ClosedError:
             raise gone from None
         return ask

@@ -1,7 +1,8 @@
 """Programs that compute the same, whatever their text: known by what a few updates make of them.
 
 Common random numbers make the training of two such programs the same to the last bit, so the score of the one
-is the score of the other, and need not be found twice.
+is the score of the other, and need not be found twice. A program that others wrote could claim to be another
+one and then do something else: such programs are always trained.
 """
 
 from __future__ import annotations

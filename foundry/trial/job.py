@@ -25,12 +25,13 @@ class Job:
     split: str = "val_search"  # what to score on
     gated: bool = True  # whether the gates run first; they have, where a trial goes on from a rung
     bounds: Mapping[str, int] = field(default_factory=dict)  # the most that fields of a Scored may be
+    foreign: bool = False  # whether others wrote its source: then it shares no score with other programs
     inherits: str = ""  # training key of the parent whose weights this one starts from, where they fit
 
     @property
     def key(self) -> str:
         """The same for the same work, on any machine: what makes repeating a job harmless."""
-        body = {name: value for name, value in asdict(self).items() if name != "gated"}
+        body = {name: value for name, value in asdict(self).items() if name not in ("gated", "foreign")}
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode("utf-8")).hexdigest()
 
     @property

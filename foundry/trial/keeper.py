@@ -11,13 +11,14 @@ import os
 import signal
 import socket
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 from foundry.errors import UserError
 from foundry.trial import wire
 from foundry.trial.job import Job, decode
 
-_PARTS = 3  # descriptors that come with a job: trainee, twin, report
+_PARTS = 4  # descriptors that come with a job: trainee, scored, twin, report
 
 
 class Keeper:
@@ -47,13 +48,13 @@ class Keeper:
         if os.waitpid(self.pid, os.WNOHANG)[0]:
             raise ConnectionError("the keeper of the data has died")
 
-    def examine(self, request: str, trainee: socket.socket, twin: socket.socket, report: int) -> None:
+    def examine(self, request: str, wires: Sequence[socket.socket], report: int) -> None:
         """Start an examiner for a request to the server, with its ends of three connections.
 
         Raises:
             ConnectionError: the keeper is gone.
         """
-        socket.send_fds(self._connection, [b"x"], [trainee.fileno(), twin.fileno(), report])
+        socket.send_fds(self._connection, [b"x"], [*(part.fileno() for part in wires), report])
         wire.send(self._connection, {"request": request})
 
 
@@ -93,9 +94,10 @@ def _read(text: str) -> None:
 def _examine(job: Job, checkpoints: Path, descriptors: list[int]) -> None:
     from foundry.trial.examiner import Examiner
 
-    trainee, twin, report = descriptors
-    with socket.socket(fileno=trainee) as first, socket.socket(fileno=twin) as second:
-        Examiner(job, checkpoints, first, second, report).run()
+    *wires, report = descriptors
+    with contextlib.ExitStack() as closing:
+        parts = [closing.enter_context(socket.socket(fileno=descriptor)) for descriptor in wires]
+        Examiner(job, checkpoints, parts, report).run()
 
 
 def _close_all_but(descriptor: int) -> None:

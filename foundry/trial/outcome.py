@@ -22,7 +22,7 @@ class Scored:
     tokens: int  # training tokens up to this rung
     tokens_per_second: float  # of training in this trial; for display, never for a decision
     seconds: float  # wall clock of this trial; for display, never for a decision
-    train_seconds: float  # of these, spent in training steps and scoring
+    train_seconds: float  # of these, spent in building the model and training it
     kv_bytes_per_token: int  # of a float16 key-value cache
     peak_memory: int  # bytes, resident
     function: str = ""  # the same for programs that compute the same; "" where training went on from a rung

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
+import shutil
 import signal
 import socket
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +27,7 @@ _LONGEST = 1 << 16  # bytes of what a trainee may say: what a pipe holds
 
 
 class Running:
-    """The trainee and its twin are ended together, and nothing of them is left."""
+    """The trainee and the two processes that answer with its weights; nothing of them is left."""
 
     def __init__(self, id: str, job: Job, limits: Limits, checkpoints: Path) -> None:
         self.id = id
@@ -36,69 +39,98 @@ class Running:
         self.timed_out = False
         self.report = -1  # the examiner's lines arrive here
         self.trainee = -1
-        self._twin: int | None = None
+        self.status: int | None = None  # how the trainee has ended
+        self._silent = False  # whether the examiner has ended
+        self._answering: list[int] = []
         self._heard = bytearray()
         self._temporary = confinement.folder()
 
     def begin(self, request: str, keeper: Keeper, confined: Confinement) -> None:
         """Start the examiner and the trainee."""
-        mine, theirs = socket.socketpair()
-        self._twins_wire, twins = socket.socketpair()
+        (mine, *self._wires), theirs = zip(*(socket.socketpair() for _ in range(3)), strict=True)
         self.report, report = os.pipe()
         self._said, say = os.pipe()
         for descriptor in (self.report, self._said):
             os.set_blocking(descriptor, False)
-        keeper.examine(request, theirs, twins, report)
-        for part in (theirs, twins):
+        keeper.examine(request, theirs, report)
+        for part in theirs:
             part.close()
         os.close(report)
-        self.trainee = self._fork(confined, [mine.fileno(), say], lambda seal: self._train(mine, say, seal))
+        self.trainee = self._fork(confined, [mine.fileno(), say], lambda: self._train(mine, say))
         mine.close()
         os.close(say)
 
     def hear(self, confined: Confinement) -> bool:
-        """Take in what the examiner says; start a twin if it wants one. False when it will say no more."""
+        """Take in what the examiner says; start who answers if it wants that. False when it has ended."""
         try:
             received = os.read(self.report, _LONGEST)
         except BlockingIOError:
             return True
         self._heard += received
-        if self._twin is None and b'"twin"' in self._heard:
-            wire = self._twins_wire
-            self._twin = self._fork(confined, [wire.fileno()], lambda _: self._answer(wire))
-        return bool(received)
+        self._silent = not received
+        if b'"twins"' in self._heard and not self.timed_out:
+            while self._wires:
+                with self._wires.pop() as wire:  # theirs alone: the examiner must see it close
+                    part = functools.partial(self._answer, wire)
+                    self._answering.append(self._fork(confined, [wire.fileno()], part))
+        return not self._silent
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        return self.status is not None and (self._silent or self.timed_out)
 
     def end(self) -> None:
         """Kill whatever is left of its processes."""
-        family.end(self.trainee)
-        if self._twin is not None:
-            family.end(self._twin)
+        for pid in (self.trainee, *self._answering):
+            family.end(pid)
 
-    def outcome(self, status: int) -> Outcome:
-        """Say what became of it, after the trainee was reaped with `status`; nothing is left then."""
-        if self._twin is not None:
-            family.end(self._twin)
-            os.waitpid(self._twin, 0)
-        with contextlib.suppress(BlockingIOError):
-            while received := os.read(self.report, _LONGEST):
-                self._heard += received
+    def outcome(self) -> Outcome:
+        """Say what became of it, when it is over; nothing is left then."""
+        assert self.status is not None
+        for pid in self._answering:
+            family.end(pid)
+            os.waitpid(pid, 0)
+        for wire in self._wires:
+            wire.close()
         said = b""
         with contextlib.suppress(BlockingIOError):
             said = os.read(self._said, _LONGEST)
         for descriptor in (self.report, self._said):
             os.close(descriptor)
-        self._twins_wire.close()
-        confinement.remove(self._temporary)
+        try:
+            return self._judged(said, self.status)
+        finally:
+            confinement.remove(self._temporary)
+
+    def _judged(self, said: bytes, status: int) -> Outcome:
         if self.timed_out:
             return TimedOut(seconds=self.limits.seconds)
-        found = verdict(_last(self._heard), said, status, time.monotonic() - self.started)
-        if isinstance(found, Scored) and found.function and not found.recalled:
-            from foundry.trial import functions
+        report = _last(self._heard)
+        steps = report.pop("steps", 0)
+        found = verdict(report, said, status, time.monotonic() - self.started)
+        if isinstance(found, Scored) and not found.recalled:
+            self._keep(steps)
+            if found.function and not self.job.foreign:
+                from foundry.trial import functions
 
-            functions.remember(self.checkpoints, self.job, found)
+                functions.remember(self.checkpoints, self.job, found)
         return found
 
-    def _fork(self, confined: Confinement, keep: list[int], do: Callable[[Callable[[], None]], None]) -> int:
+    def _keep(self, steps: int) -> None:
+        """Keep the weights to go on from, if there are any, as the only file that a trial leaves."""
+        from foundry.trial.trial import RUNG
+
+        left, own = self._temporary / RUNG, self.checkpoints / self.job.training_key
+        partial = own / f"{steps}.{self.trainee}.partial"
+        # a full disk costs the next rung time, not the candidate its score
+        with contextlib.suppress(OSError):
+            if stat.S_ISREG(left.lstat().st_mode):
+                own.mkdir(parents=True, exist_ok=True)
+                shutil.move(left, partial)
+                partial.replace(own / f"{steps}.safetensors")
+
+    def _fork(self, confined: Confinement, keep: list[int], do: Callable[[], None]) -> int:
         """Start a confined process that does one thing."""
         trains = self.trainee == -1
         pid = family.fork_apart()
@@ -107,7 +139,7 @@ class Running:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            seal = confined.enter(
+            confined.enter(
                 self.job,
                 self.limits,
                 checkpoints=self.checkpoints,
@@ -115,23 +147,23 @@ class Running:
                 trains=trains,
                 keep=keep,
             )
-            do(seal)
+            do()
         finally:
             os._exit(1)  # never back into the server's own loop
 
-    def _train(self, wire: socket.socket, say: int, seal: Callable[[], None]) -> None:
+    def _train(self, wire: socket.socket, say: int) -> None:
         from foundry.trial.trial import run
 
-        os.write(say, run(self.job, self.checkpoints, self._temporary, wire, seal).encode("utf-8"))
+        os.write(say, run(self.job, self.checkpoints, self._temporary, wire).encode("utf-8"))
 
     def _answer(self, wire: socket.socket) -> None:
-        from foundry.trial.trial import answer_as_twin
+        from foundry.trial.trial import answer
 
-        answer_as_twin(self.job, self.checkpoints, self._temporary, wire)
+        answer(self.job, self.checkpoints, self._temporary, wire)
 
 
 def _last(heard: bytearray) -> dict[str, Any]:
-    """Read the examiner's last word, if there is one besides the wish for a twin."""
+    """Read the examiner's last word, if there is one besides the wish for twins."""
     lines = [json.loads(line) for line in heard.split(b"\n")[:-1]]
-    words = [line for line in lines if "twin" not in line]
+    words = [line for line in lines if "twins" not in line]
     return words[-1] if words else {}

@@ -4,9 +4,9 @@ Speaks JSON lines over an inherited socket. In: `{"id", "job", "limits", "checkp
 when a trial begins and `{"id", "outcome"}` when it has ended. Ends, with every trial, when the driver goes
 away.
 
-The trainee gates, trains and answers (trial.py); the examiner holds the data and computes the score
-(examiner.py); a twin answers a few questions again with the same weights (audit.py). What they say is put
-together in verdict.py.
+The trainee gates and trains (trial.py); the examiner holds the data and computes the score
+(examiner.py); it asks two processes that have nothing but the weights, the second to audit the first
+(audit.py). What they say is put together in verdict.py.
 """
 
 from __future__ import annotations
@@ -123,13 +123,15 @@ class Server:
     def _reap(self) -> None:
         self.keeper.check()
         for trial in list(self.running):
-            if ended := family.reap(trial.trainee):
-                self._settle(trial, status=ended[0])
+            if trial.status is None and (ended := family.reap(trial.trainee)):
+                trial.status = ended[0]
+            if trial.over:
+                self._settle(trial)
 
-    def _settle(self, trial: Running, status: int) -> None:
+    def _settle(self, trial: Running) -> None:
         if trial.report in self.selector.get_map():
             self.selector.unregister(trial.report)
-        outcome = trial.outcome(status)
+        outcome = trial.outcome()
         self.running.remove(trial)
         self._send({"id": trial.id, "outcome": json.loads(encode(outcome))})
 

@@ -12,7 +12,6 @@ import resource
 import socket
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -29,18 +28,14 @@ from foundry.trial.job import Job
 from foundry.trial.outcome import Crashed, Diverged, Outcome, OutOfMemory, Rejected, encode
 
 KEPT = "val_confirm"  # fully trained weights are kept for the candidates scored on it: the test split is next
-WEIGHTS = "weights.safetensors"  # in the temporary folder, for the twin
+WEIGHTS = "weights.safetensors"  # in the temporary folder, for those that are examined
+RUNG = "rung.safetensors"  # there too, to go on from
 
 
-def run(
-    job: Job, checkpoints: Path, temporary: Path, connection: socket.socket, seal: Callable[[], None]
-) -> str:
-    """Carry out one job; say how it ended as JSON: what it cost, or how it failed.
-
-    `seal` takes away every right to write, before the model is asked about what it is scored on.
-    """
+def run(job: Job, checkpoints: Path, temporary: Path, connection: socket.socket) -> str:
+    """Carry out one job; say how it ended as JSON: what it cost, or how it failed."""
     try:
-        answer = _Trial(job, checkpoints, temporary, connection, seal).run()
+        answer = _Trial(job, checkpoints, temporary, connection).run()
         return encode(answer) if isinstance(answer, Outcome) else json.dumps(answer)
     except loop.DivergedError as error:
         failure: Outcome = Diverged(step=error.step)
@@ -54,7 +49,7 @@ def run(
     return encode(failure)
 
 
-def answer_as_twin(job: Job, checkpoints: Path, temporary: Path, connection: socket.socket) -> None:
+def answer(job: Job, checkpoints: Path, temporary: Path, connection: socket.socket) -> None:
     """Build the model of a trial anew, give it the weights, and answer the examiner."""
     candidate = Candidate(job, checkpoints, Desk(connection))
     model, _ = candidate.made()
@@ -69,12 +64,10 @@ class _Trial:
         checkpoints: Path,
         temporary: Path,
         connection: socket.socket,
-        seal: Callable[[], None],
     ) -> None:
         self.job = job
         self.folder = checkpoints / job.training_key
-        self.weights = temporary / WEIGHTS
-        self.seal = seal
+        self.temporary = temporary
         self.desk = Desk(connection)
         self.candidate = Candidate(job, checkpoints, self.desk)
         self.experiment = self.candidate.experiment
@@ -124,10 +117,9 @@ class _Trial:
         if first < steps and (steps < total or self.job.split == KEPT):
             with contextlib.suppress(OSError, SafetensorError):
                 # a full disk costs the next rung time, not the candidate its score
-                checkpoint.save(self.folder / f"{steps}.safetensors", model, optimizers, steps)
-        checkpoint.save(self.weights, model, [], steps)
-        self.seal()
-        self.desk.examine(model, steps)
+                checkpoint.save(self.temporary / RUNG, model, optimizers, steps)
+        checkpoint.save(self.temporary / WEIGHTS, model, [], steps)
+        self.desk.examine(steps)
         return {
             "params": self.cost.params,
             "train_flops": self.cost.flops_per_step * steps,

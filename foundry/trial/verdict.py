@@ -8,10 +8,12 @@ import signal
 from dataclasses import fields, replace
 from typing import Any
 
-from foundry.trial.outcome import Crashed, Outcome, Scored, decode
+from foundry.gates.containment import one_line
+from foundry.trial.outcome import Crashed, Diverged, Outcome, OutOfMemory, Rejected, Scored, decode
 
 _OF_THE_EXAMINER = {"loss", "bits_per_byte", "function"}
 _OF_THE_SERVER = {"seconds", "recalled"}
+_WHOLE = {field.name for field in fields(Scored) if field.type == "int"}
 _OF_THE_TRAINEE = {field.name for field in fields(Scored)} - _OF_THE_EXAMINER - _OF_THE_SERVER
 
 
@@ -31,19 +33,28 @@ def verdict(report: dict[str, Any], said: bytes, status: int, seconds: float) ->
         return Crashed(reason=f"the trial's process {_ending(status)}")
     if "loss" in report and isinstance(body, dict) and _are_costs(body):
         return Scored(**body, **report, seconds=seconds)
-    try:
-        failure = decode(json.dumps(body))
-    except (ValueError, TypeError):
-        failure = None
-    if failure is None or isinstance(failure, Scored):
-        return Crashed(reason="the trial's process said what it may not say")
-    return failure
+    return _failure(body) or Crashed(reason="the trial's process said what it may not say")
 
 
 def _are_costs(body: dict[str, Any]) -> bool:
     return set(body) == _OF_THE_TRAINEE and all(
-        type(value) in (int, float) and 0 <= value < 1e30 for value in body.values()
+        type(value) in ((int,) if name in _WHOLE else (int, float)) and 0 <= value < 1e30
+        for name, value in body.items()
     )
+
+
+def _failure(body: Any) -> Outcome | None:
+    """Read a failure, of which a candidate may have chosen every word."""
+    match body:
+        case {"kind": "Rejected", "gate": str(gate), "reason": str(reason)}:
+            return Rejected(gate=one_line(gate), reason=one_line(reason))
+        case {"kind": "Crashed", "reason": str(reason)}:
+            return Crashed(reason=one_line(reason))
+        case {"kind": "OutOfMemory", "reason": str(reason)}:
+            return OutOfMemory(reason=one_line(reason))
+        case {"kind": "Diverged", "step": int(step)} if 0 <= step < 1 << 53:
+            return Diverged(step=int(step))
+    return None
 
 
 def _ending(status: int) -> str:

@@ -40,11 +40,11 @@ def only_sometimes(idx: Tensor) -> Tensor:
 
 
 def audited(model: Ask, twin: Ask, key: str, batches: int = 40) -> Rejected | None:
-    auditor = Auditor(SPLIT, key, VOCABULARY)
+    auditor = Auditor(SPLIT, key, VOCABULARY, batches)
     text = torch.Generator().manual_seed(1)
-    for number in range(batches):
+    for _ in range(batches):
         idx = torch.randint(VOCABULARY, (4, 16), generator=text)
-        auditor.look(number, number == batches - 1, idx, model(idx))
+        auditor.look(idx, model(idx))
     return auditor.verdict(twin)
 
 
@@ -67,9 +67,8 @@ def test_a_cheat_is_caught_and_named(cheat: Ask, gate: str, batches: int) -> Non
     assert all(each.trained for each in caught)
 
 
-def test_what_cheats_in_half_of_the_rows_is_caught_about_as_often() -> None:
-    found = [audited(only_sometimes, only_sometimes, str(key), 1) for key in range(60)]
-    assert 15 <= sum(each is not None for each in found) <= 40
+def test_what_cheats_in_half_of_the_rows_is_caught() -> None:
+    assert None not in [audited(only_sometimes, only_sometimes, str(key)) for key in range(60)]
 
 
 def remembering(cheat: Ask) -> Callable[[Tensor], Tensor]:
@@ -106,10 +105,10 @@ def test_nan_from_a_twin_is_a_difference() -> None:
 def test_which_rows_are_audited_depends_on_the_text_and_the_job() -> None:
     def asked(split: Split, key: str) -> list[list[int]]:
         questions: list[list[int]] = []
-        auditor = Auditor(split, key, VOCABULARY)
+        auditor = Auditor(split, key, VOCABULARY, 40)
         idx = torch.zeros(4, 16, dtype=torch.int64)
-        for number in range(40):
-            auditor.look(number, number == 39, idx, honest(idx))
+        for _ in range(40):
+            auditor.look(idx, honest(idx))
         auditor.verdict(lambda altered: (questions.append(altered.flatten().tolist()), honest(altered))[1])
         return questions
 

@@ -1,0 +1,8 @@
+"""Aborts.
+
+bare: Crashed was killed by SIG
+"""
+
+import os
+
+os.abort()

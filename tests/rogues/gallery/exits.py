@@ -1,0 +1,7 @@
+"""Ends Python.
+
+bare: Crashed SystemExit: 3
+gated: Rejected allow_list: uses SystemExit
+"""
+
+raise SystemExit(3)
