@@ -24,7 +24,7 @@ from foundry.cli.report import conclude
 from foundry.cli.run import begin
 from foundry.cli.sandbox import chosen
 from foundry.cli.watch import Watch
-from foundry.errors import unknown
+from foundry.errors import UserError, unknown
 from foundry.sandbox import level
 from foundry.trial.job import Limits
 from foundry.trial.pool import Pool
@@ -112,6 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, rest: Sequence[str]) -> int:
     if rest:
         raise unknown("option", rest[0], [f"--{name.replace('_', '-')}" for name in vars(options)])
+    if not isinstance(options.arena, str):  # argparse takes the -- of --arena=-- for an end of options
+        raise UserError("--arena needs a folder")
     return run(options, Console())
 
 

@@ -8,14 +8,16 @@ from typing import Self
 
 from genome.candidate import FILES, Candidate
 from genome.command import Git
-from genome.content import read_diff, read_files, read_lineage
+from genome.content import read_blobs, read_diff, read_files, read_lineage
 from genome.failures import ArenaError, writing_to
 from genome.lock import WriterLock
 from genome.message import read_candidate, write_message
 from genome.notes import Notes, read_note, write_note
 from genome.objects import ObjectStore
-from genome.refs import ALIVE, CHAMPION, MAIN, NOTES, NOTHING, REJECTED, Change, Refs
+from genome.refs import ALIVE, CHAMPION, MAIN, NOTES, NOTHING, PLAN, REJECTED, Change, Refs
 from genome.repository import Repository, fill_work_tree, find_repository, make_repository
+
+PLAN_FILE = "plan.json"
 
 
 class Arena:
@@ -87,6 +89,20 @@ class Arena:
             fill_work_tree(self._git, seedling.commit)
             self._refs.change([Change(ref=MAIN, old=NOTHING, new=seedling.commit)])
         return seedling
+
+    def keep_plan(self, text: str) -> None:
+        """Keep the plan of a run under `refs/foundry/plan`, for the day when its ledger is lost."""
+        self._lock.hold()
+        tree = self._store.tree({PLAN_FILE: self._store.blob(text)})
+        commit = self._store.commit(tree=tree, parents=(), message="Plan of the run\n", second=0)
+        kept = self._refs.find(PLAN).get(PLAN)
+        if not kept or kept.commit != commit:
+            self._refs.change([Change(ref=PLAN, old=kept.commit if kept else NOTHING, new=commit)])
+
+    def plan(self) -> str | None:
+        """Return what `keep_plan` kept; None where there is none."""
+        kept = self._refs.find(PLAN).get(PLAN)
+        return read_blobs(self._git, [f"{kept.commit}:{PLAN_FILE}"])[0] if kept else None
 
     def commit(
         self,

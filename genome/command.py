@@ -47,6 +47,11 @@ class Git:
             stdin=stdin,
             folder=self.directory,
         )
+        if done.returncode < 0:
+            raise ArenaError(
+                f"git {arguments[0]} was killed in {self.place} (signal {-done.returncode}): "
+                "run foundry doctor --repair, then go on with the run"
+            )
         if done.returncode != 0:
             complaint = os.fsdecode(done.stderr)
             raise ArenaError(explain(complaint, command=arguments[0], place=self.place))

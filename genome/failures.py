@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+DOCTOR = "foundry doctor --repair mends what can be mended"
 NO_SPACE = "no space is left on the disk that holds {place}: free some, then go on"
+
+
+_BROKEN = (
+    r"(?m)^.*(loose object \S+ .*is corrupt|object file \S+ is empty|unable to (read|parse|resolve)|"
+    r"bad object|missing object|not a git repository|unexpected line in|invalid (object|sha1)|"
+    r"bad (tree|ref|config)).*$"
+)
 
 
 class ArenaError(ValueError):
@@ -21,17 +29,21 @@ def explain(complaint: str, *, command: str, place: Path) -> str:
     if lock := re.search(r"Unable to create '([^']+\.lock)': File exists", complaint):
         return (
             f"another git command is at work in {place}, or one was killed and left its lock: "
-            f"when none is running, delete {lock[1]} and go on"
+            f"when none is running, delete {lock[1]} and go on (foundry doctor --repair does both)"
         )
     if clash := re.search(r"'(refs/[^']+)' exists; cannot create '(refs/[^']+)'", complaint):
         there, wanted = clash.groups()
         return f"{_short(there)} of {place} stands in the way of {_short(wanted)}: {_way_out(there)}"
     if taken := re.search(r"cannot lock ref '([^']+)': reference already exists", complaint):
         return f"{_short(taken[1])} of {place} exists and is not what Foundry put there: {_way_out(taken[1])}"
+    if broken := re.search(r"cannot lock ref '([^']+)'.*reference broken", complaint):
+        return f"{_short(broken[1])} of {place} names no commit: {DOCTOR}, then go on with the run"
     if moved := re.search(r"cannot lock ref '([^']+)': (?:is at|unable to resolve)", complaint):
         return f"{_short(moved[1])} of {place} was changed by another program meanwhile: go on with the run"
     if denied := re.search(r"Permission denied|Read-only file system", complaint):
         return f"cannot write to {place} ({denied[0]}): make it writable, or choose another arena"
+    if broken := re.search(_BROKEN, complaint):
+        return f"{place} is damaged ({' '.join(broken[0].split())}): {DOCTOR}, then go on with the run"
     return f"git {command} failed in {place}: {' '.join(complaint.split()) or 'it gave no reason'}"
 
 

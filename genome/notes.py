@@ -5,7 +5,7 @@ batch rewrites only the folders that it touches.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from genome.command import Git
 from genome.content import read_blobs
@@ -42,10 +42,22 @@ class Notes:
         return [Change(ref=NOTES, old=old, new=new)]
 
     def read(self, tip: Ref | None) -> dict[str, str]:
-        """Return every note: commit to text."""
+        """Return every note: commit to text; what is not UTF-8 in it is replaced."""
         self._follow(tip)
         blobs = {commit: blob for folder in self._blobs.values() for commit, blob in folder.items()}
-        return dict(zip(blobs, read_blobs(self._git, list(blobs.values())), strict=True))
+        return dict(zip(blobs, read_blobs(self._git, list(blobs.values()), errors="replace"), strict=True))
+
+    def drop(self, commits: Collection[str], *, tip: Ref | None) -> list[Change]:
+        """Return the change of the ref after which these commits have no note; none where they have none."""
+        self._follow(tip)
+        old, self._tip = self._tip, None
+        stale = {commit[:2] for commit in commits if self._blobs.get(commit[:2], {}).pop(commit, None)}
+        if not stale:
+            self._tip = old
+            return []
+        assert old is not None
+        new = self._tip = self._commit(stale, parent=old)
+        return [Change(ref=NOTES, old=old, new=new)]
 
     def _follow(self, ref: Ref | None) -> None:
         tip = ref.commit if ref else NOTHING
@@ -53,13 +65,17 @@ class Notes:
             return
         self._tip, self._blobs, self._trees = None, {}, {}
         listing = b"" if tip == NOTHING else self._git.run("ls-tree", "-r", "-z", "--full-tree", tip)
-        for entry in listing.decode().split("\0")[:-1]:
-            heading, path = entry.split("\t")
+        for entry in listing.decode(errors="surrogateescape").split("\0")[:-1]:
+            heading, _, path = entry.partition("\t")
             commit = path.replace("/", "")
-            self._blobs.setdefault(commit[:2], {})[commit] = heading.split(" ")[2]
+            if re.fullmatch(r"[0-9a-f]{40}", commit):  # git passes over other files in a tree of notes, too
+                self._blobs.setdefault(commit[:2], {})[commit] = heading.split(" ")[2]
         self._tip = tip
 
     def _commit(self, stale: set[str], *, parent: str) -> str:
+        for digits in [digits for digits, folder in self._blobs.items() if not folder]:
+            del self._blobs[digits]
+            self._trees.pop(digits, None)
         for digits, folder in self._blobs.items():
             if digits in stale or digits not in self._trees:
                 rows = {commit[2:]: blob for commit, blob in folder.items()}

@@ -12,6 +12,9 @@ REJECTED = "refs/foundry/rejected/"
 CHAMPION = "refs/heads/champion"
 MAIN = "refs/heads/main"
 NOTES = "refs/notes/foundry"
+OWN = "refs/foundry/"  # and what lies below is ours alone
+PLAN = OWN + "plan"
+ASIDE = OWN + "aside/"  # candidates that the ledger of a run does not know
 NOTHING = "0" * 40  # as an old value: the ref must not exist; as a new one: delete it
 
 _FIELDS = ("refname", "objectname", "tree", "parent", "worktreepath", "contents")

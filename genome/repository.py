@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genome.command import Git, call, fixed_environment, users_environment
-from genome.failures import ArenaError, explain, writing_to
+from genome.failures import DOCTOR, ArenaError, explain, writing_to
 
 _OLDEST = (2, 28)
 _UNDER_WAY = {
@@ -40,13 +40,15 @@ class Repository:
 def find_repository(path: Path) -> Repository:
     """Find the repository at `path`, never one around it; ArenaError says why it cannot be an arena."""
     _check_version()
-    path = path.absolute()
+    path = _absolute(path)
     if not path.is_dir():
         raise ArenaError(f"{path} is not a folder: give --arena a git repository, or a new path for one")
     questions = ("--absolute-git-dir", "--git-common-dir", "--show-object-format", "--show-prefix")
     done = call(["-C", str(path), "rev-parse", *questions], environment=users_environment())
     if done.returncode != 0:
         complaint = os.fsdecode(done.stderr)
+        if "not a git repository" in complaint and (path / ".git" / "objects").is_dir():
+            raise ArenaError(f"git does not know {path} for a repository any more: {DOCTOR}")
         if "not a git repository" in complaint:
             raise ArenaError(f"{path} is not a git repository: run git init there, or choose another arena")
         raise ArenaError(f"git does not open {path}: {' '.join(complaint.split())}")
@@ -63,10 +65,30 @@ def find_repository(path: Path) -> Repository:
     return Repository(directory=directory, ours=_is_ours(directory))
 
 
+def locate_repository(path: Path) -> Repository:
+    """Find a repository by its files, for repairs: git itself may no longer know it for one.
+
+    Raises:
+        ArenaError: nothing there looks like a repository.
+    """
+    path = _absolute(path)
+    found = path / ".git"
+    if found.is_file() and (link := re.fullmatch(r"gitdir: (.+)\n?", found.read_text(errors="replace"))):
+        found = path / link[1]  # a linked worktree, which says where the repository lies
+        common = found / "commondir"
+        found = (found / common.read_text().strip()) if common.is_file() else found
+    elif not found.is_dir():
+        found = path
+    parts = sum((found / name).exists() for name in ("HEAD", "objects", "refs", "config"))
+    if parts < 2:
+        raise ArenaError(f"{path} is not a git repository: there is no arena to examine")
+    return Repository(directory=found.resolve(), ours=_says_ours(found / "config"))
+
+
 def make_repository(path: Path) -> Repository:
     """Make an arena at `path`, which must not exist or be an empty folder; all of it or nothing."""
     _check_version()
-    path = path.absolute()
+    path = _absolute(path)
     with writing_to(path):
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
             raise ArenaError(f"{path} exists and is not empty: go on with its run, or choose another arena")
@@ -108,6 +130,21 @@ def _initialise(path: Path) -> None:
 
 def _is_ours(directory: Path) -> bool:
     return Git(directory).run("config", "--local", "--default=false", "--get", "foundry.arena") == b"true\n"
+
+
+def _says_ours(config: Path) -> bool:
+    """Ask for the mark of our own arenas where there may be no repository that git would open."""
+    if not config.is_file():
+        return False
+    asked = ["config", f"--file={config.resolve()}", "--default=false", "--get", "foundry.arena"]
+    return call(asked, environment=fixed_environment()).stdout == b"true\n"
+
+
+def _absolute(path: Path) -> Path:
+    absolute = path.absolute()
+    if "\n" in str(absolute):  # git's answers are read by lines
+        raise ArenaError(f"{str(path)!r} has a line break in its name: choose another arena")
+    return absolute
 
 
 def _check_version() -> None:

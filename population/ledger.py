@@ -14,8 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from foundry.trial.outcome import Outcome, decode, encode
-from population.ledger_file import LedgerError, connect, require, sentences, take_lock, write_new
+from foundry.trial.outcome import Outcome, encode
+from population.ledger_file import DOCTOR, LedgerError, Row, connect, require, sentences, take_lock, write_new
+from population.ledger_rows import number, read_body, read_outcome
 
 __all__ = ["Ledger", "LedgerError"]
 
@@ -45,7 +46,7 @@ class Ledger:
         try:
             if path.exists():
                 raise LedgerError(f"{path} exists already: resume its run, or choose another arena")
-            write_new(path, _json(settings))
+            write_new(path, [Row(kind="settings", key="", body=_json(settings))])
             return cls(path, connect(path, write=True), lock)
         except BaseException:
             lock.close()
@@ -93,7 +94,14 @@ class Ledger:
     @property
     def settings(self) -> dict[str, Any]:
         """What the run was started with."""
-        return self._bodies("settings")[0]
+        bodies = self._bodies("settings")
+        if not bodies:
+            raise LedgerError(f"{self.path} has lost its settings: {DOCTOR}")
+        return bodies[0]
+
+    def __len__(self) -> int:
+        """Count the events."""
+        return int(self._select("SELECT COUNT(*) FROM event")[0][0])
 
     def record_birth(self, number: int, body: Mapping[str, Any]) -> bool:
         """Record the birth of a candidate; False, and nothing changed, when that number is known."""
@@ -102,7 +110,7 @@ class Ledger:
     def births(self) -> dict[int, dict[str, Any]]:
         """Return every birth by its number, in the order of recording."""
         rows = self._select("SELECT key, body FROM event WHERE kind = 'birth' ORDER BY id")
-        return {int(key): json.loads(body) for key, body in rows}
+        return {number(key, self.path): read_body(body, self.path) for key, body in rows}
 
     def record_outcome(self, key: str, body: Mapping[str, Any], outcome: Outcome) -> bool:
         """Record what became of the trial with this key; False, and nothing changed, when it is known."""
@@ -111,12 +119,14 @@ class Ledger:
     def outcome(self, key: str) -> Outcome | None:
         """Return what became of the trial with this key, None when it has no outcome yet."""
         rows = self._select("SELECT outcome FROM event WHERE kind = 'outcome' AND key = ?", key)
-        return decode(rows[0][0]) if rows else None
+        return read_outcome(rows[0][0], self.path) if rows else None
 
     def outcomes(self) -> list[tuple[str, dict[str, Any], Outcome]]:
         """Return (key, body, outcome) of every trial that ended, in the order of recording."""
         rows = self._select("SELECT key, body, outcome FROM event WHERE kind = 'outcome' ORDER BY id")
-        return [(key, json.loads(body), decode(outcome)) for key, body, outcome in rows]
+        return [
+            (key, read_body(body, self.path), read_outcome(outcome, self.path)) for key, body, outcome in rows
+        ]
 
     def seconds(self) -> float:
         """Return the time from the first event to the last, pauses included; nothing is decided by it."""
@@ -124,15 +134,18 @@ class Ledger:
         return float(self._select(query)[0][0])
 
     def active_seconds(self) -> float:
-        """Return how long drivers have worked: from each "driver" event to the last event before the next."""
+        """Return how long drivers have worked: from each "driver" event to the last event before the next.
+
+        A clock that was set back takes nothing away.
+        """
         rows = self._select("SELECT kind, (julianday(at) - 2460000) * 86400 FROM event ORDER BY id")
-        total, began, last = 0.0, None, 0.0
+        total, last = 0.0, None
         for kind, at in rows:
-            if kind == "driver":
-                total += last - began if began is not None else 0.0
-                began = at
-            last = at
-        return total + (last - began if began is not None else 0.0)
+            if kind != "driver" and last is not None and at is not None:
+                total += max(0.0, at - last)
+            if kind == "driver" or last is not None:
+                last = at if at is not None else last
+        return total
 
     def record(self, kind: str, body: Mapping[str, Any]) -> None:
         """Record an event of any other kind: "confirmed", "champion", "stopped" ..."""
@@ -146,7 +159,7 @@ class Ledger:
 
     def _bodies(self, kind: str) -> list[dict[str, Any]]:
         rows = self._select("SELECT body FROM event WHERE kind = ? ORDER BY id", kind)
-        return [json.loads(body) for (body,) in rows]
+        return [read_body(body, self.path) for (body,) in rows]
 
     def _append(self, kind: str, key: str | None, body: str, outcome: str | None) -> bool:
         assert self._lock is not None, "opened for reading"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 _APPLICATION = 0x464F554E  # "FOUN": tells a ledger from any other SQLite file
 _SCHEMA_VERSION = 2
@@ -32,6 +32,19 @@ CREATE TRIGGER event_remains BEFORE DELETE ON event BEGIN SELECT RAISE(ABORT, 'a
 """
 
 
+DOCTOR = "foundry doctor --repair mends what can be mended"
+
+
+class Row(NamedTuple):
+    """An event as the table holds it; without `at` it happens now."""
+
+    kind: str
+    key: str | None
+    body: str
+    outcome: str | None = None
+    at: str | None = None
+
+
 class LedgerError(ValueError):
     """Say in one sentence what is wrong with a ledger."""
 
@@ -42,15 +55,19 @@ def sentences(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            raise LedgerError(
+                f"no space is left on the disk that holds {path}: free some, then go on"
+            ) from error
         raise LedgerError(f"{path} cannot be used: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise LedgerError(f"{path} is not a ledger, or is damaged: {error}") from error
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # of names in a damaged schema
+        raise LedgerError(f"{path} is not a ledger, or is damaged ({error}): {DOCTOR}") from error
 
 
 def require(path: Path) -> None:
     """Raise LedgerError when there is no file."""
     if not path.is_file():
-        raise LedgerError(f"there is no ledger at {path}")
+        raise LedgerError(f"there is no ledger at {path}: foundry doctor says what can be done")
 
 
 def take_lock(path: Path) -> IO[str]:
@@ -75,11 +92,16 @@ def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def write_new(path: Path, settings: str) -> None:
-    """Build the first ledger in memory and move it into place, so that no crash leaves half of one."""
+def write_new(path: Path, rows: Iterable[Row]) -> None:
+    """Build a ledger in memory and move it into place, so that no crash leaves half of one."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
         database.executescript(_SCHEMA)
-        database.execute("INSERT INTO event (kind, key, body) VALUES ('settings', '', ?)", (settings,))
+        for row in rows:
+            given = {name: value for name, value in row._asdict().items() if value is not None}
+            marks = ", ".join("?" * len(given))
+            database.execute(
+                f"INSERT INTO event ({', '.join(given)}) VALUES ({marks})", tuple(given.values())
+            )
         image = database.serialize()
     draft = _beside(path, ".new")
     try:
@@ -122,7 +144,7 @@ def _examine(path: Path, database: sqlite3.Connection) -> None:
     (application,) = database.execute("PRAGMA application_id").fetchone()
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if application != _APPLICATION:
-        raise LedgerError(f"{path} is not a ledger")
+        raise LedgerError(f"{path} is not a ledger: {DOCTOR}")
     if version != _SCHEMA_VERSION:
         raise LedgerError(
             f"{path} has schema version {version}, and this Foundry reads version {_SCHEMA_VERSION}: "
@@ -130,4 +152,4 @@ def _examine(path: Path, database: sqlite3.Connection) -> None:
         )
     (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        raise LedgerError(f"{path} is damaged: {' '.join(verdict.split())}")
+        raise LedgerError(f"{path} is damaged ({' '.join(verdict.split())}): {DOCTOR}")

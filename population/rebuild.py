@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from genome import Candidate
 from population.standings import Failure, Row, Standings
 
-_SCORE = re.compile(r"val_search (?P<rung>T(?:/(?P<share>\d+))?) seed (?P<seed>-?\d+)")
-_LOSS = re.compile(r"\d+\.\d+")
+_SCORE = re.compile(r"val_search (?P<rung>T(?:/(?P<share>[0-9]{1,9}))?) seed (?P<seed>-?[0-9]{1,18})")
+_TRIAL = re.compile(r"(val_search|val_confirm|test) T(/[0-9]{1,9})? seed -?[0-9]{1,18}")
+_LOSS = re.compile(r"[0-9]+\.[0-9]+")
+_FIGURE = re.compile(r"[0-9]{1,30}")
+_COSTS = ("params", "tokens_per_second", "train_flops", "kv_bytes_per_token")
 
 
 def from_notes(
@@ -21,7 +24,11 @@ def from_notes(
     champion: Candidate | None,
 ) -> Standings:
     """Draw up standings from what the notes say; what only the ledger knew, such as spent time, is 0."""
-    scored = [(c, *best) for c in candidates if (best := _deepest(notes.get(c.commit, {}), c.seed))]
+    scored = [
+        (c, *best)
+        for c in candidates
+        if (best := _deepest(note := notes.get(c.commit, {}), c.seed)) and _has_costs(note)
+    ]
     scored.sort(key=lambda entry: (entry[1], entry[3], entry[0].number))
     by_commit = {c.commit: _scores(notes.get(c.commit, {}), c.seed) for c in candidates}
     seed_model = by_commit[candidates[0].commit]
@@ -72,7 +79,23 @@ def from_notes(
         failures=tuple(failures),
         running=(),
         log="drawn from refs and notes: the ledger is not there",
+        sandbox=" and ".join(sorted({note["sandbox"] for note in notes.values() if "sandbox" in note}))
+        or "?",
     )
+
+
+def is_readable(note: Mapping[str, str]) -> bool:
+    """Say whether a note has what a run writes: why it was rejected, or its trials and what they cost."""
+    if "rejected" in note:
+        return "reason" in note
+    ends = [value for key, value in note.items() if _TRIAL.fullmatch(key)]
+    if any(_LOSS.fullmatch(value) for value in ends):
+        return _has_costs(note)
+    return bool(ends)
+
+
+def _has_costs(note: Mapping[str, str]) -> bool:
+    return all(_FIGURE.fullmatch(note.get(cost, "")) for cost in _COSTS)
 
 
 def _status(candidate: Candidate, champion: Candidate | None) -> str:
@@ -84,7 +107,9 @@ def _status(candidate: Candidate, champion: Candidate | None) -> str:
 def _failure(candidate: Candidate, note: Mapping[str, str]) -> Failure | None:
     """Say what stopped a candidate, where something did."""
     if "rejected" in note:
-        kind, reason = "rejected", f"{note['rejected']} {note['reason']}"
+        kind, reason = "rejected", f"{note['rejected']} {note.get('reason', '')}"
+    elif note and not is_readable(note):
+        kind, reason = "unreadable", "its note does not say what a note of ours says"
     else:
         ends = [value for key, value in note.items() if _SCORE.fullmatch(key) and not _LOSS.fullmatch(value)]
         if not ends:

@@ -18,6 +18,7 @@ COMMANDS = {
     "data": "turn text into files of tokens, or look at such",
     "gate": "run the gates on a model file",
     "board": "show the leaderboard of a run",
+    "doctor": "say what is wrong with an arena, and repair it",
     "zoo": "list pretrained models, or write an experiment with one",
     "export": "write a trained model for Hugging Face",
     "transfer": "see whether a run's ranking holds at a larger scale",

@@ -16,6 +16,7 @@ from foundry.errors import UserError
 from genome import Arena
 from population.board import print_leaderboard
 from population.ledger import Ledger
+from population.ledger_shape import require_run
 from population.rebuild import from_notes
 from population.replay import replay
 from population.standings import Standings, as_json
@@ -58,6 +59,7 @@ def read(path: str, *, from_git: bool = False) -> Standings:
         if from_git:
             return from_notes(candidates, arena.notes(), arena=path, champion=arena.champion())
         with Ledger.read(arena.state / LEDGER) as ledger:
+            require_run(ledger)
             plan = plan_of(ledger)
             search = replay(plan.search, plan.menu, ledger)
             seconds = ledger.active_seconds()

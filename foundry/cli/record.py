@@ -6,7 +6,7 @@ import shutil
 from typing import Any
 
 from foundry.cli.run import Plan
-from foundry.trial.job import FUNCTIONS, Job
+from foundry.trial.job import FUNCTIONS, SCRATCH, Job
 from foundry.trial.outcome import Outcome, Rejected, Scored
 from genome import Arena, Candidate
 from population.ledger import Ledger
@@ -29,6 +29,7 @@ class Record:
         bodies = [body for _, body, _ in ledger.outcomes()] + ledger.events("recalled")
         self._recorded = {work(body) for body in bodies}
         self._jobs: dict[tuple[int, int], Job] = {}  # one per training, at the rung last asked for
+        self._keys: dict[int, str] = {}  # by order: the next rung may be asked for while one is under way
         self._handed_on: dict[int, str] = {}  # candidate -> training key of its first rung
         self._scores: dict[Candidate, dict[str, str | int]] = {}
         self._costs: dict[Candidate, dict[str, str | int]] = {}
@@ -53,6 +54,7 @@ class Record:
             inherits=self._inherited(order),
         )
         self._jobs[order.number, order.seed] = job
+        self._keys[order.index] = job.key
         self._handed_on.setdefault(order.number, job.training_key)
         return job
 
@@ -81,9 +83,9 @@ class Record:
 
     def keep(self, order: Order, candidate: Candidate, outcome: Outcome) -> None:
         """Record a new outcome."""
-        job = self._jobs[order.number, order.seed]
         self._recorded.add(work(vars(order)))
-        self._ledger.record_outcome(job.key, {**_body(order), "sandbox": self._sandbox}, outcome)
+        key = self._keys.pop(order.index)
+        self._ledger.record_outcome(key, {**_body(order), "sandbox": self._sandbox}, outcome)
         self._learn(order, candidate, outcome)
 
     def _opens_test(self, order: Order, candidate: Candidate) -> bool:
@@ -104,7 +106,7 @@ class Record:
         wanted |= {key for number, key in self._handed_on.items() if number in open_fates}
         if self.checkpoints.exists():
             for folder in sorted(self.checkpoints.iterdir()):
-                if folder.name not in wanted and folder.name != FUNCTIONS:
+                if folder.name not in wanted and folder.name not in (FUNCTIONS, SCRATCH):
                     shutil.rmtree(folder)
 
     def _learn(self, order: Order, candidate: Candidate, outcome: Outcome) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +19,9 @@ from genome import Arena, Candidate
 from operators import numbers
 from population import samplers, selection
 from population.archive import OBJECTIVES
-from population.ledger import Ledger
+from population.ledger import Ledger, LedgerError
+from population.ledger_file import DOCTOR
+from population.ledger_shape import require_run
 from population.orders import Gene, Menu
 from population.settings import Settings
 
@@ -52,6 +55,11 @@ class Plan:
     def foreign(self) -> bool:
         """Whether the seed model is a file from outside."""
         return experiment.parse(self.experiment).base_model not in module_names("foundry/models")
+
+    @property
+    def text(self) -> str:
+        """What git keeps of the plan, for the day when the ledger is lost."""
+        return json.dumps(self.as_json(), indent=1, sort_keys=True) + "\n"
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as JSON's own types."""
@@ -163,7 +171,9 @@ def begin(path: str, plan: Plan) -> Run:
             )
         ledger = Ledger.create(ledger_path, plan.as_json())
         try:
-            return Run(plan=plan, arena=arena, ledger=ledger, seed=_plant(arena, plan))
+            seed = _plant(arena, plan)
+            arena.keep_plan(plan.text)
+            return Run(plan=plan, arena=arena, ledger=ledger, seed=seed)
         except BaseException:  # nothing half-written: this arena is another run's
             ledger.close()
             ledger_path.unlink()
@@ -184,11 +194,18 @@ def take_up(path: str, generations: int | None = None) -> Run:
     arena = Arena.open(path)
     try:
         ledger = Ledger.open(arena.state / LEDGER)
-        if generations is not None:
-            ledger.record("extended", {"generations": generations})
-        plan = plan_of(ledger)
-        _check_data(plan)
-        return Run(plan=plan, arena=arena, ledger=ledger, seed=_plant(arena, plan))
+        try:
+            require_run(ledger)
+            _check_data(plan_of(ledger))
+            if generations is not None:
+                ledger.record("extended", {"generations": generations})
+            plan = plan_of(ledger)
+            seed = _plant(arena, plan)
+            arena.keep_plan(plan.text)
+            return Run(plan=plan, arena=arena, ledger=ledger, seed=seed)
+        except BaseException:
+            ledger.close()
+            raise
     except BaseException:
         arena.close()
         raise
@@ -196,7 +213,10 @@ def take_up(path: str, generations: int | None = None) -> Run:
 
 def plan_of(ledger: Ledger) -> Plan:
     """Read the plan of a run, with the generations that it was last extended to."""
-    plan = Plan.from_json(ledger.settings)
+    try:
+        plan = Plan.from_json(ledger.settings)
+    except (TypeError, KeyError, ValueError, AssertionError) as error:
+        raise LedgerError(f"{ledger.path} has settings that are no plan of a run: {DOCTOR}") from error
     for extension in ledger.events("extended"):
         plan = replace(plan, search=replace(plan.search, **extension))
     return plan

@@ -6,6 +6,7 @@ on the CPU, so any number of processes can go on from it.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -65,8 +66,11 @@ def load(
         with safe_open(path, framework="pt") as file:
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             about = {key: file.metadata()[key] for key in ("step", "optimizers", "vocab_size")}
+            digest = file.metadata().get("sha256", "")  # files written before there was one have none
     except (SafetensorError, OSError, TypeError, KeyError) as error:
         raise ValueError(f"checkpoint {path.name} cannot be read: {error}") from None
+    if digest not in ("", _digest(stored, about)):
+        raise ValueError(f"checkpoint {path.name} is damaged: its content is not what was written")
     own = _tensors(model, leave_out)
     theirs = {name.removeprefix("model."): t for name, t in stored.items() if name.startswith("model.")}
     if reason := _mismatch(about, own, theirs, model, optimizers):
@@ -105,10 +109,20 @@ def _write(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> Non
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
-        save_file(tensors, partial, about)
+        save_file(tensors, partial, {**about, "sha256": _digest(tensors, about)})
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _digest(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> str:
+    """Hash names, shapes, types and values: safetensors itself does not notice a value that has changed."""
+    found = hashlib.sha256(repr(sorted(about.items())).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _kinds(optimizers: Sequence[torch.optim.Optimizer]) -> str:

@@ -7,7 +7,7 @@ other; in one that may write nowhere, the inputs of the split that is scored, wi
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from foundry.data.batches import Batch, Batches
 from foundry.data.conversations.arrange import Arranged, Marks
 from foundry.trial import wire
+from foundry.trial.functions import Known
 
 
 class Desk:
@@ -36,9 +37,9 @@ class Desk:
         self._ask("rows", block_size=block_size, single=single)
         return Arranged(_Drawn(self._connection), ())
 
-    def is_known(self, function: str) -> bool:
+    def is_known(self, known: Known) -> bool:
         """Say what this program computes; if its score is known, there is nothing more to do."""
-        return bool(self._ask("known", function=function)["known"])
+        return bool(self._ask("known", **asdict(known))["known"])
 
     def examine(self, steps: int) -> None:
         """Have processes examined that are made from the weights, after so many updates."""

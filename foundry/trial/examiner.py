@@ -46,17 +46,21 @@ class Examiner:
         self.checkpoints = checkpoints
         self._trainee, self._scored, self._twin = wires
         self._report = report
-        self._function = ""
+        self._known: functions.Known | None = None
 
     def run(self) -> None:
         """Examine until there is a verdict, or nobody to examine."""
         try:
             self._open()
             last = self._serve(self._trainee)
-            if last["op"] == "examine":
+            if last["op"] == "known":
+                self._tell_score(last["score"], steps=0, recalled=True)
+            elif last["op"] == "examine":
                 steps = _whole(last, "steps")
-                loss, bits = self._examined(steps)
-                self._tell({"loss": loss, "bits_per_byte": bits, "function": self._function, "steps": steps})
+                found = self._examined(steps)
+                if self._known and not self.job.foreign:
+                    functions.remember(self.checkpoints, self._known, self.job, found)
+                self._tell_score(found, steps=steps, recalled=False)
         except RefusedError as refusal:
             self._tell({"outcome": json.loads(encode(refusal.outcome))})
         except wire.GarbledError as error:
@@ -95,7 +99,12 @@ class Examiner:
                     batches = batches or material.batches()
                     self._draw(connection, batches, _whole(message, "step"), _whole(message, "total"))
                 case "known":
-                    self._recall(connection, str(message.get("function")))
+                    steps, total = _whole(message, "steps"), _whole(message, "total")
+                    self._known = functions.Known(str(message.get("function"))[:64], steps, total)
+                    if score := self._recalled():
+                        wire.send(connection, {"known": True})
+                        return {"op": "known", "score": score}
+                    wire.send(connection, {"known": False})
                 case "examine" | "ready":
                     return message
                 case other:
@@ -120,12 +129,10 @@ class Examiner:
         )
         wire.send(connection, {"shape": list(inputs.shape)}, inputs, targets)
 
-    def _recall(self, connection: socket.socket, function: str) -> None:
-        self._function = function[:64]
-        known = None if self.job.foreign else functions.recall(self.checkpoints, self._function, self.job)
-        if known is not None:
-            raise RefusedError(known)
-        wire.send(connection, {"known": False})
+    def _recalled(self) -> tuple[float, float] | None:
+        if self._known is None or self.job.foreign:
+            return None
+        return functions.recall(self.checkpoints, self._known, self.job)
 
     @torch.no_grad()
     def _examined(self, steps: int) -> tuple[float, float]:
@@ -171,6 +178,12 @@ class Examiner:
         except wire.ClosedError:
             raise gone from None
         return ask
+
+    def _tell_score(self, found: tuple[float, float], *, steps: int, recalled: bool) -> None:
+        function = self._known.function if self._known else ""
+        loss, bits = found
+        score = {"loss": loss, "bits_per_byte": bits, "function": function, "recalled": recalled}
+        self._tell({**score, "steps": steps})
 
     def _tell(self, message: dict[str, object]) -> None:
         os.write(self._report, json.dumps(message).encode("utf-8") + b"\n")

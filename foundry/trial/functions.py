@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,7 +19,6 @@ from torch import nn
 from foundry.keyed import seed_for
 from foundry.training.experiment import Experiment
 from foundry.trial.job import FUNCTIONS, Job
-from foundry.trial.outcome import Scored, decode, encode
 
 UPDATES = 3  # before the first, programs that learn differently may still compute the same
 _PROBE = (2, 16)  # sequences, tokens
@@ -39,25 +38,37 @@ def fingerprint(model: nn.Module, experiment: Experiment, vocab_size: int) -> st
     return hashlib.sha256(logits.numpy().tobytes() + settled.encode("utf-8")).hexdigest()[:32]
 
 
-def recall(checkpoints: Path, function: str, job: Job) -> Scored | None:
-    """Return the score of another program with the same fingerprint, for the same work."""
+@dataclass(frozen=True)
+class Known:
+    """A program by what it computes, and how far it is trained: so many updates of a schedule of `total`.
+
+    Two programs that compute the same may cost differently, and be trained differently far for the same work.
+    """
+
+    function: str
+    steps: int
+    total: int
+
+
+def recall(checkpoints: Path, known: Known, job: Job) -> tuple[float, float] | None:
+    """Return nats per token and bits per byte of another program that computes the same, if there is one."""
     try:
-        outcome = decode(_path(checkpoints, function, job).read_text("utf-8"))
-    except (OSError, ValueError):
+        loss, bits = json.loads(_path(checkpoints, known, job).read_text("utf-8"))
+    except (OSError, ValueError, TypeError):
         return None
-    return replace(outcome, recalled=True) if isinstance(outcome, Scored) else None
+    return float(loss), float(bits)
 
 
-def remember(checkpoints: Path, job: Job, outcome: Scored) -> None:
+def remember(checkpoints: Path, known: Known, job: Job, score: tuple[float, float]) -> None:
     """Keep a score for `recall`."""
-    path = _path(checkpoints, outcome.function, job)
+    path = _path(checkpoints, known, job)
     partial = path.with_suffix(f".{job.key[:16]}")
     with contextlib.suppress(OSError):  # a full disk costs time, not a score
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(encode(outcome), "utf-8")
+        partial.write_text(json.dumps(score), "utf-8")
         partial.replace(path)
 
 
-def _path(checkpoints: Path, function: str, job: Job) -> Path:
-    work = [function, job.data, job.seed, job.until, job.budget, job.unit, job.split, job.inherits]
+def _path(checkpoints: Path, known: Known, job: Job) -> Path:
+    work = [known.function, known.steps, known.total, job.data, job.seed, job.split, job.inherits]
     return checkpoints / FUNCTIONS / f"{hashlib.sha256(json.dumps(work).encode('utf-8')).hexdigest()}.json"

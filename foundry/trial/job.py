@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 FUNCTIONS = "functions"  # among the checkpoints, scores by what programs compute
+SCRATCH = "scratch"  # there, too: temporary files of the trials under way
 
 
 @dataclass(frozen=True, kw_only=True)

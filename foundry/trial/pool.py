@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import selectors
 import shutil
 import signal
@@ -20,8 +21,13 @@ from types import TracebackType
 from typing import Any
 
 from foundry.sandbox import bubblewrap, environment, level
-from foundry.trial.job import Job, Limits, encode
-from foundry.trial.outcome import Outcome, decode
+from foundry.trial.job import SCRATCH, Job, Limits, encode
+from foundry.trial.outcome import Crashed, Outcome, decode
+
+_DOUBTFUL = re.compile(
+    r"was killed by SIGKILL$|^(ClosedError|ConnectionResetError|BrokenPipeError|EOFError)\b|"
+    r"ended without an answer$"
+)
 
 
 class PoolError(RuntimeError):
@@ -32,13 +38,15 @@ class PoolError(RuntimeError):
 class _Running:
     job: Job
     pid: int | None = None
+    again: bool = False  # it was killed, perhaps not by its own doing, and has a second chance
 
 
 class Pool:
     """Runs up to `workers` trials at once and says how each ended.
 
-    The server that forks them is started at once and imports torch while the driver goes on. Should it die,
-    its trials die with it and are started again: a trial may be repeated harmlessly.
+    One pool at a time has a folder of checkpoints. The server that forks them is started at once and imports
+    torch while the driver goes on. Should it die, its trials die with it and are started again: a trial may
+    be repeated harmlessly.
     """
 
     def __init__(
@@ -59,7 +67,9 @@ class Pool:
         self._lines = bytearray()
         self._deaths_in_a_row = 0
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-        self._scratch = Path(tempfile.mkdtemp(prefix="foundry-"))
+        self._scratch = checkpoints.absolute() / SCRATCH
+        shutil.rmtree(self._scratch, ignore_errors=True)  # of a driver that was killed
+        self._scratch.mkdir(parents=True)
         self._launch()
 
     @property
@@ -87,8 +97,13 @@ class Pool:
                 self._running[name].pid = message["pid"]
                 continue
             self._deaths_in_a_row = 0
+            outcome = decode(json.dumps(message["outcome"]))
+            if _is_doubtful(outcome) and not self._running[name].again:
+                self._running[name].again = True
+                self._request(name)
+                continue
             del self._running[name]
-            yield name, decode(json.dumps(message["outcome"]))
+            yield name, outcome
 
     def close(self) -> None:
         """End the server and with it every trial."""
@@ -112,7 +127,6 @@ class Pool:
 
     def _launch(self) -> None:
         self._connection, theirs = socket.socketpair()
-        self._checkpoints.mkdir(parents=True, exist_ok=True)
         server = [sys.executable, "-P", "-m", "foundry.trial.server", str(theirs.fileno()), self.sandbox]
         command = [*server, *self._preload]
         if self.sandbox == "bwrap":
@@ -173,6 +187,11 @@ class Pool:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(running.pid, signal.SIGKILL)
                 running.pid = None
+
+
+def _is_doubtful(outcome: Outcome) -> bool:
+    """Say whether a trial may have died by a hand from outside: where it is to blame, it dies so twice."""
+    return isinstance(outcome, Crashed) and _DOUBTFUL.search(outcome.reason) is not None
 
 
 def _environment(scratch: Path) -> dict[str, str]:

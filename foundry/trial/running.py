@@ -111,10 +111,6 @@ class Running:
         found = verdict(report, said, status, time.monotonic() - self.started)
         if isinstance(found, Scored) and not found.recalled:
             self._keep(steps)
-            if found.function and not self.job.foreign:
-                from foundry.trial import functions
-
-                functions.remember(self.checkpoints, self.job, found)
         return found
 
     def _keep(self, steps: int) -> None:

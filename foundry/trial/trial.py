@@ -108,8 +108,8 @@ class _Trial:
         if first == 0 and steps > functions.UPDATES:
             self._train(model, optimizers, range(functions.UPDATES), total)
             function = functions.fingerprint(model, self.experiment, self.desk.vocab_size)
-            if self.desk.is_known(function):
-                return {}
+            if self.desk.is_known(functions.Known(function, steps, total)):
+                return self._costs(steps, tokens_per_second=0.0)
             first = functions.UPDATES
         began = time.perf_counter()
         self._train(model, optimizers, range(first, steps), total)
@@ -120,18 +120,26 @@ class _Trial:
                 checkpoint.save(self.temporary / RUNG, model, optimizers, steps)
         checkpoint.save(self.temporary / WEIGHTS, model, [], steps)
         self.desk.examine(steps)
+        speed = (steps - first) * self.cost.tokens_per_step / max(seconds, 1e-9)
+        return self._costs(steps, tokens_per_second=speed)
+
+    def _costs(self, steps: int, *, tokens_per_second: float) -> dict[str, object]:
         return {
             "params": self.cost.params,
             "train_flops": self.cost.flops_per_step * steps,
             "work": self.cost.work_per_step * steps,
             "tokens": steps * self.cost.tokens_per_step,
-            "tokens_per_second": (steps - first) * self.cost.tokens_per_step / max(seconds, 1e-9),
+            "tokens_per_second": tokens_per_second,
             "kv_bytes_per_token": self.cost.kv_bytes_per_token,
         }
 
     def _resume(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], steps: int) -> int:
-        """Load the furthest checkpoint on the way to `steps`; return the step where that lay."""
-        if before := self._furthest(steps):
+        """Load the furthest checkpoint on the way to `steps`; return the step where that lay.
+
+        One at `steps` itself is for the test split alone. Elsewhere a trial left it that was cut off before
+        its outcome was recorded: repeated from before it, it comes to the same outcome.
+        """
+        if before := self._furthest(steps if self.job.split == "test" else steps - 1):
             with contextlib.suppress(ValueError):  # damaged, by a power cut say: train from the start
                 return checkpoint.load(before, model, optimizers)
         return 0

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 from foundry.gates.containment import one_line
 from foundry.trial.outcome import Crashed, Diverged, Outcome, OutOfMemory, Rejected, Scored, decode
 
-_OF_THE_EXAMINER = {"loss", "bits_per_byte", "function"}
-_OF_THE_SERVER = {"seconds", "recalled"}
+_OF_THE_EXAMINER = {"loss", "bits_per_byte", "function", "recalled"}
+_OF_THE_SERVER = {"seconds"}
 _WHOLE = {field.name for field in fields(Scored) if field.type == "int"}
 _OF_THE_TRAINEE = {field.name for field in fields(Scored)} - _OF_THE_EXAMINER - _OF_THE_SERVER
 
@@ -25,8 +25,7 @@ def verdict(report: dict[str, Any], said: bytes, status: int, seconds: float) ->
     trial.
     """
     if "outcome" in report:
-        outcome = decode(json.dumps(report["outcome"]))
-        return replace(outcome, seconds=seconds) if isinstance(outcome, Scored) else outcome
+        return decode(json.dumps(report["outcome"]))
     try:
         body = json.loads(said)
     except ValueError:

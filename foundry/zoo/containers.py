@@ -5,10 +5,10 @@ Both are mapped into memory: a tensor is pages of the file until somebody writes
 
 from __future__ import annotations
 
-import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -76,7 +76,7 @@ class TorchFile(Container):
             tensors = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
             self._tensors: dict[str, Tensor] = dict(tensors)
             self.shapes = {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
-        except (OSError, RuntimeError, pickle.UnpicklingError, AttributeError, ValueError) as error:
+        except (OSError, RuntimeError, UnpicklingError, AttributeError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise UserError(f"checkpoint {path} cannot be read: {reason}") from None
 

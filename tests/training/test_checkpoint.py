@@ -42,7 +42,9 @@ def test_the_file_is_safetensors_from_its_first_byte_to_its_last(saved: Path) ->
     content = saved.read_bytes()
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])
-    assert header.pop("__metadata__") == {"step": "3", "optimizers": "AdamW", "vocab_size": "13"}
+    about = header.pop("__metadata__")
+    assert len(about.pop("sha256")) == 64
+    assert about == {"step": "3", "optimizers": "AdamW", "vocab_size": "13"}
     assert 8 + size + max(entry["data_offsets"][1] for entry in header.values()) == len(content)
     assert {entry["dtype"] for entry in header.values()} == {"F32"}
     assert "model.transformer.wte.weight" in header

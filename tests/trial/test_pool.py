@@ -148,16 +148,14 @@ def test_every_way_to_end_has_its_outcome_and_harms_nobody(pool: Pool, job: Job)
     assert loss_of(found["innocent"]) == alone
 
 
-def test_a_trial_that_overruns_is_killed_with_its_children(
-    checkpoints: Path, job: Job, tmp_path: Path
-) -> None:
+def test_a_trial_that_overruns_is_killed_with_its_children(job: Job, tmp_path: Path) -> None:
     marker = tmp_path / "forked"
     fork = (
         "import os; pid = os.fork(); pid or (os.setsid(), "
         f"open({str(marker)!r}, 'w').close()); [None for _ in iter(int, 1)]"
     )
     endless = rogue(job, f"exec({fork!r})")
-    with Pool(1, checkpoints=checkpoints, limits=Limits(seconds=3), sandbox="process") as pool:
+    with Pool(1, checkpoints=tmp_path / "kept", limits=Limits(seconds=3), sandbox="process") as pool:
         assert isinstance(outcomes(pool, before=job)["before"], Scored)
         before = descendants(pool.server_pid)
         pool.start("endless", endless)
@@ -181,12 +179,10 @@ def test_trials_outlive_their_server(pool: Pool, job: Job) -> None:
     assert loss_of(found["a"]) == expected
 
 
-def test_a_server_whose_driver_is_gone_leaves_with_its_trials(
-    checkpoints: Path, job: Job, tmp_path: Path
-) -> None:
+def test_a_server_whose_driver_is_gone_leaves_with_its_trials(job: Job, tmp_path: Path) -> None:
     marker = tmp_path / "running"
     note = f"open({str(marker)!r}, 'w').close(); [None for _ in iter(int, 1)]"
-    pool = Pool(1, checkpoints=checkpoints, sandbox="process")
+    pool = Pool(1, checkpoints=tmp_path / "kept", sandbox="process")
     pool.start("endless", rogue(job, f"exec({note!r})"))
     while not marker.exists():
         assert not list(pool.finished(timeout=0.05))
