@@ -14,6 +14,7 @@ COMMANDS = {
     "compare": "train two experiments with paired seeds: is the difference real?",
     "sweep": "train variants of a baseline, rank them, promote the winner",
     "sample": "let a trained model or a candidate write, with a KV cache",
+    "perplexity": "measure how well a model predicts a text",
     "lora": "put low-rank adapters into the weights they belong to",
     "data": "turn text into files of tokens, or look at such",
     "gate": "run the gates on a model file",
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: foundry COMMAND [...]\n")
         for name, purpose in COMMANDS.items():
-            print(f"  {name:<8} {purpose}")
+            print(f"  {name:<10} {purpose}")
         print("\n  python evolve.py --help is the loop itself")
         return 0
     try:

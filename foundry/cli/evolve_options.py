@@ -34,7 +34,7 @@ SEARCH = (
 )
 LIMITS = ("trial_seconds", "trial_memory")
 BOUNDS = {"max_params": "params", "max_kv_bytes": "kv_bytes_per_token"}  # fields of what a model costs
-NAMED = ("seed_model", "experiment", "dataset", "operators", "inherit", "budget", *BOUNDS)
+NAMED = ("seed_model", "init_from", "experiment", "dataset", "operators", "inherit", "budget", *BOUNDS)
 EXTENDS = ("generations",)  # what --resume may change
 
 
@@ -49,6 +49,7 @@ def plan(options: argparse.Namespace, home: Path) -> Plan:
     return plan_run(
         experiment_path=options.experiment or str(home / "experiments" / "evolve.yaml"),
         seed_model=options.seed_model,
+        init_from=options.init_from,
         data=options.dataset,
         operator_names=options.operators or (),
         bounds={own: most for name, own in BOUNDS.items() if (most := getattr(options, name)) is not None},
@@ -133,7 +134,19 @@ def _decisive() -> tuple[tuple[str, Callable[[str], Any], str, str], ...]:
             "what all full trainings get alike: work (default), flops or tokens",
         ),
         ("--seed", int, "N", "the same seed gives the same commits (default: 0)"),
-        ("--seed-model", str, "NAME", "a model of foundry/models, or a path (default: the experiment's)"),
+        (
+            "--seed-model",
+            str,
+            "NAME",
+            "a model of foundry/models, a path, or zoo:NAME for a model of `foundry zoo`, zoo:DIR for one of "
+            "Hugging Face (default: the experiment's)",
+        ),
+        (
+            "--init-from",
+            str,
+            "PATH",
+            "start from these weights: a checkpoint, or a package that carries one",
+        ),
         ("--experiment", str, "FILE", "what to start from (default: experiments/evolve.yaml)"),
         ("--dataset", str, "NAME", "shakespeare_char, or the path of a text"),
         ("--operators", _names, "A,B", "use these operators only"),

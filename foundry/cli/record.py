@@ -122,6 +122,7 @@ class Record:
                 "train_flops": outcome.train_flops,
                 "kv_bytes_per_token": outcome.kv_bytes_per_token,
                 "tokens_per_second": round(outcome.tokens_per_second),
+                "inherited": outcome.inherited,
                 "data": self._plan.data,
                 "sandbox": self._sandbox,
             }

@@ -11,6 +11,7 @@ from rich.syntax import Syntax
 from foundry.cli.crowning import crowned
 from foundry.cli.report_tables import print_ablation, print_confirmation, print_operators
 from foundry.cli.run import Run
+from foundry.training import experiment
 from genome import Candidate
 from population.confirmation import Verdict, verdict
 from population.looks import LEVEL
@@ -31,6 +32,7 @@ def conclude(run: Run, search: Search, family: Mapping[int, Candidate], console:
             print_ablation(search.ablating, run.arena.lineage(family[result.confirmed]), console)
             champion = crowned(run, family, search.ablating)
         _print_champion(run, family[SEED_MODEL], champion, console)
+        _print_inheritance(run, family[result.confirmed], console)
     print_operators(search, console)
     _print_commands(run, family[SEED_MODEL], champion, console)
     _crown(run, champion)
@@ -82,6 +84,15 @@ def _print_champion(run: Run, seed: Candidate, champion: Candidate, console: Con
         console.print(f"  {short_name(ancestor.name)}  {ancestor.words}", highlight=False, markup=False)
     console.print("\n[bold]Its difference from the seed model[/bold]")
     console.print(Syntax(run.arena.diff(seed, champion), "diff", background_color="default", word_wrap=True))
+
+
+def _print_inheritance(run: Run, candidate: Candidate, console: Console) -> None:
+    """Say how much of a champion came from a checkpoint, where the run began with one."""
+    note = run.arena.notes().get(candidate.commit, {})
+    if experiment.parse(run.plan.experiment).checkpoint is not None and "params" in note:
+        kept, whole = int(note["inherited"]), int(note["params"])
+        share = f"{kept:,} of {whole:,} parameters of {short_name(candidate.name)} ({kept / whole:.1%})"
+        console.print(f"\nThe checkpoint gave {share} their first values.", highlight=False)
 
 
 def _print_commands(run: Run, seed: Candidate, champion: Candidate, console: Console) -> None:

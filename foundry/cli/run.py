@@ -15,6 +15,7 @@ from foundry.data import dataset
 from foundry.errors import UserError, unknown
 from foundry.registry import module_names
 from foundry.training import experiment
+from foundry.zoo import evolution
 from genome import Arena, Candidate
 from operators import numbers
 from population import samplers, selection
@@ -98,6 +99,7 @@ def plan_run(
     *,
     experiment_path: str,
     seed_model: str | None = None,
+    init_from: str | None = None,
     data: str | None = None,
     operator_names: Sequence[str] = (),
     trial_seconds: int = 900,
@@ -116,8 +118,13 @@ def plan_run(
     experiment.parse(text, experiment_path)
     if data is not None:
         text = with_value(text, ("data", "dataset"), absolute(data))
-    if seed_model is not None:
-        text = with_value(text, ("base_model",), absolute(seed_model))
+    if seed_model is not None and seed_model.startswith(evolution.PREFIX):
+        text = evolution.begun(text, seed_model, init_from)
+    else:
+        if seed_model is not None:
+            text = with_value(text, ("base_model",), absolute(seed_model))
+        if init_from is not None:
+            text = evolution.started(text, init_from)
     prepared = prepare(text, experiment_path)
     parsed = prepared.experiment
     scored_on = dataset.unselected(parsed.data)

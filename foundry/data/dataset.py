@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from foundry.data.conversations.settings import WORDS
 from foundry.data.conversations.turns import Turns, read_conversations
 from foundry.data.manifest import open_prepared
 from foundry.data.reading import Corpus, encoded
@@ -159,9 +160,11 @@ def load(data: Data) -> Dataset:
 def unselected(data: Data) -> Dataset:
     """Return the same data without filters and dedupe: what is scored on, whatever is trained on.
 
-    Losses are comparable where its sha256 is the same. Raises UserError as `load` does.
+    Of conversations that is what the assistant says, in whatever format. Losses are comparable where its
+    sha256 is the same. Raises UserError as `load` does.
     """
-    return load(replace(data, filters=(), dedupe="none", curriculum="none"))
+    spoken = data.conversations and replace(data.conversations, loss_on=WORDS)
+    return load(replace(data, filters=(), dedupe="none", curriculum="none", conversations=spoken))
 
 
 def _encoded(corpus: Corpus, tokenizer: Tokenizer) -> dict[str, Split]:

@@ -18,6 +18,9 @@ import numpy as np
 from foundry.data import byte_pairs, characters
 from foundry.data.byte_pairs import RANKS, BytePairs
 from foundry.data.characters import Characters
+from foundry.data.pretrained import tokenizer as pretrained
+from foundry.data.pretrained.opening import read as open_pretrained
+from foundry.data.pretrained.tokenizer_json import FILE
 from foundry.data.settings import Data
 from foundry.data.splits import SCHEMES, Split
 from foundry.data.texts import MANIFEST
@@ -160,6 +163,10 @@ def _tokenizer(name: str, manifest: Manifest) -> Tokenizer:
     try:
         if body["kind"] == characters.KIND:
             tokenizer = Characters(body["vocabulary"])
+        elif body["kind"] == pretrained.KIND:
+            if hashlib.sha256(Path(name, FILE).read_bytes()).hexdigest() != body["file_sha256"]:
+                raise _damaged(name, FILE)
+            tokenizer = open_pretrained(Path(name, FILE))
         elif body["kind"] == byte_pairs.KIND:
             text = Path(name, RANKS).read_bytes()
             if hashlib.sha256(text).hexdigest() != body["ranks_sha256"]:

@@ -30,7 +30,7 @@ class Data:
     split: str = "standard"  # standard: 80/5/5/10; nanogpt: 90/10, for comparisons
     tokenizer: str | None = None  # a module of foundry/data/tokenizers; by default char
     vocab_size: int | None = None  # of tokenizer bpe, the end of a text included; by default 2048
-    vocabulary: str | None = None  # the text or prepared data whose vocabulary is used; by default the own
+    vocabulary: str | None = None  # the text, prepared data or pretrained tokenizer whose vocabulary is used
     filters: tuple[str, ...] = ()  # of training text, each NAME=VALUE with a module of foundry/data/filters
     dedupe: str = "none"  # of training text: a module of foundry/data/dedupes
     curriculum: str = "none"  # a module of foundry/data/curricula

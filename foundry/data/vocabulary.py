@@ -9,6 +9,7 @@ from foundry.data.reading import Corpus
 from foundry.data.settings import Data
 from foundry.data.texts import is_prepared
 from foundry.data.tokenizer import Tokenizer
+from foundry.data.tokenizers import pretrained
 from foundry.errors import UserError
 from foundry.registry import load_part
 
@@ -28,8 +29,9 @@ def tokenizer_for(data: Data, corpora: Sequence[Corpus]) -> tuple[str, Tokenizer
         prepared.require(Data(tokenizer=data.tokenizer, vocab_size=data.vocab_size), data.vocabulary)
         name, tokenizer = prepared.manifest.tokenizer_name, prepared.tokenizer
     else:
-        made_from = corpora if data.vocabulary is None else [Corpus.of(data.vocabulary, data)]
         name = data.tokenizer or "char"
+        own = data.vocabulary is None or name == pretrained.NAME
+        made_from = corpora if own else [Corpus.of(str(data.vocabulary), data)]
         part = load_part("foundry/data/tokenizers", "tokenizer", name)
         tokenizer = part.build(made_from, data.vocab_size or VOCAB_SIZE)
     for corpus in corpora:

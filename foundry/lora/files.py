@@ -24,6 +24,7 @@ from foundry.lora.adapt import Adapted, attach
 from foundry.lora.settings import Lora
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+_NEEDED = ("peft_type", "r", "lora_alpha")  # in the configuration
 _PREFIX = "base_model.model."
 _PARTS = (f"{layers.A}.weight", f"{layers.B}.weight", layers.MAGNITUDE)
 # What PEFT's LoRA can be besides, with the value that means it is not.
@@ -101,6 +102,25 @@ def load(folder: Path, model: nn.Module) -> tuple[Lora, Adapted]:
     return settings, adapted
 
 
+def translate(folder: Path, out: Path, *, base: str, within: str, transposed: bool) -> None:
+    """Write the adapters of a folder for another program's model, whose layers lie below `within`.
+
+    `transposed` says that its weights are (in, out), as GPT-2's are in transformers; adapters are the same.
+
+    Raises:
+        UserError: the files cannot be read, or hold more than LoRA.
+    """
+    tensors = _tensors(folder)
+    config = _config(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    named = {f"{_PREFIX}{within}{path}.{name}": tensor for (path, name), tensor in tensors.items()}
+    save_file(named, out / WEIGHTS, {"format": "pt"})
+    paths = sorted({f"{within}{path}" for path, _ in tensors})
+    config |= {"base_model_name_or_path": base, "target_modules": "|".join(map(re.escape, paths))}
+    config |= {"fan_in_fan_out": transposed, "task_type": "CAUSAL_LM"}
+    (out / CONFIG).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+
+
 def _fits(
     own: Mapping[tuple[str, str], Tensor], theirs: Mapping[tuple[str, str], Tensor], key: tuple[str, str]
 ) -> bool:
@@ -108,11 +128,8 @@ def _fits(
 
 
 def _settings(folder: Path, targets: Iterable[str]) -> Lora:
-    try:
-        body: dict[str, Any] = json.loads((folder / CONFIG).read_text("utf-8"))
-        kind, rank, alpha = body["peft_type"], body["r"], body["lora_alpha"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder}: {CONFIG} is missing or damaged ({type(error).__name__})") from None
+    body = _config(folder)
+    kind, rank, alpha = (body[key] for key in _NEEDED)
     if kind != "LORA":
         raise UserError(f"{folder}: an adapter of type {kind}, not LORA")
     for key, plain in _PLAIN.items():
@@ -126,6 +143,16 @@ def _settings(folder: Path, targets: Iterable[str]) -> Lora:
         rslora=bool(body.get("use_rslora", False)),
         dora=bool(body.get("use_dora", False)),
     )
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        body: dict[str, Any] = json.loads((folder / CONFIG).read_text("utf-8"))
+        if missing := set(_NEEDED) - set(body):
+            raise KeyError(missing)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder}: {CONFIG} is missing or damaged ({type(error).__name__})") from None
+    return body
 
 
 def _tensors(folder: Path) -> dict[tuple[str, str], Tensor]:

@@ -38,7 +38,8 @@ class Candidate:
     def made(self) -> tuple[nn.Module, Fitted]:
         """Build the model with its first weights, and fit it to what it trains on."""
         model = init.initialised(self.empty, self.job.seed)
-        pretrained.take_over(self.experiment, model, strict=False)  # what an edit has changed starts anew
+        fitting = pretrained.inherit(self.experiment, model, strict=False)  # what an edit changed starts anew
+        self.inherited = fitting.inherited_parameters if fitting else 0
         if self.job.inherits:
             inherit.take_over(self._checkpoints / self.job.inherits, model)
         return model, fit(model, self.desk, self.experiment, self.job.seed)

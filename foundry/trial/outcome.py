@@ -7,7 +7,7 @@ them across processes and into the ledger as JSON.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,7 @@ class Scored:
     train_seconds: float  # of these, spent in building the model and training it
     kv_bytes_per_token: int  # of a float16 key-value cache
     peak_memory: int  # bytes, resident
+    inherited: int = 0  # parameters that a checkpoint, not chance, gave their first values
     function: str = ""  # the same for programs that compute the same; "" where training went on from a rung
     recalled: bool = False  # taken over from a program that computes the same, without training again
 
@@ -92,6 +93,11 @@ def decode(text: str) -> Outcome:
     """
     body = json.loads(text)
     kind = _KINDS.get(body.pop("kind", "")) if isinstance(body, dict) else None
-    if kind is None or set(body) != {field.name for field in fields(kind)}:
+    if kind is None or not _needed(kind) <= set(body) <= {field.name for field in fields(kind)}:
         raise ValueError(f"not an outcome: {text[:200]}")
     return kind(**body)
+
+
+def _needed(kind: type[Outcome]) -> set[str]:
+    """Return the fields that every record has; later ones have a default, which earlier records get."""
+    return {field.name for field in fields(kind) if field.default is MISSING}

@@ -131,6 +131,7 @@ class _Trial:
             "tokens": steps * self.cost.tokens_per_step,
             "tokens_per_second": tokens_per_second,
             "kv_bytes_per_token": self.cost.kv_bytes_per_token,
+            "inherited": self.candidate.inherited,
         }
 
     def _resume(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], steps: int) -> int:

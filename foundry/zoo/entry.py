@@ -26,6 +26,8 @@ class Entry:
         str, object
     ]  # all fields that matter, none left to defaults; block_size is the context
     tokenizer: str | None = None  # a module of foundry/data/tokenizers, where there is one
+    conversations: str = "chatml"  # how its relatives that talk were trained to: a conversation format
+    package: str | None = None  # PACKAGE/FILE that has weights of such a model, in the Python package index
 
     @property
     def context(self) -> int:

@@ -56,6 +56,11 @@ def export(model: nn.Module, source: str, model_args: Mapping[str, object], fold
     return name
 
 
+def family(model: nn.Module, source: str, model_args: Mapping[str, object]) -> str | None:
+    """Name the seed model that computes what a model does, with the same parameters, if there is one."""
+    return _seed(model.eval(), dataclasses.asdict(build_config(load_module(source), model_args)))
+
+
 def _seed(model: nn.Module, fields: Mapping[str, object]) -> str | None:
     """Find the seed model that computes what a model does, with the same parameters."""
     for name in module_names(_FAMILIES):

@@ -47,7 +47,7 @@ PATTERNS = patterns()
 
 
 def test_every_tokenizer_with_a_pattern_is_tried_here() -> None:
-    assert {"char", *PATTERNS} == set(module_names("foundry/data/tokenizers"))
+    assert {"char", "pretrained", *PATTERNS} == set(module_names("foundry/data/tokenizers"))
 
 
 @pytest.mark.parametrize("name", PATTERNS)

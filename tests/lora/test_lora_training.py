@@ -13,7 +13,7 @@ from lora_helpers import logits, plain
 from safetensors.torch import load_file
 
 from foundry.data.conversations.settings import Conversations
-from foundry.data.dataset import load
+from foundry.data.dataset import load, unselected
 from foundry.data.settings import Data
 from foundry.decoding.trained import from_checkpoint
 from foundry.errors import UserError
@@ -23,9 +23,9 @@ from foundry.seed import read_model
 from foundry.training import checkpoint
 from foundry.training.experiment import Experiment, Training, parse
 from foundry.training.session import Session
-from foundry.trial import trial
-from foundry.trial.job import Job
-from foundry.trial.outcome import Scored
+from foundry.trial.job import Job, Limits
+from foundry.trial.outcome import Outcome, Scored
+from foundry.trial.pool import Pool
 
 TEXT = "if music be the food of love, play on; give me excess of it.\n" * 30
 CHAT = '{"messages": [{"role": "user", "content": "and %d?"}, {"role": "assistant", "content": "so so"}]}\n'
@@ -87,9 +87,8 @@ def test_checkpoints_hold_what_trains_and_are_found_again(tmp_path: Path) -> Non
     torch.testing.assert_close(logits(found), logits(other), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("conversations", [None, Conversations(), Conversations(packed=False)])
-def test_a_trial_trains_and_scores_them(conversations: Conversations | None, tmp_path: Path) -> None:
-    asked = experiment(tmp_path, conversations)
+def job(folder: Path, conversations: Conversations | None) -> Job:
+    asked = experiment(folder, conversations)
     lines = [f"model_args: {dict(ARGS)}", "lora: {rank: 2}", "training: {batch_size: 4, warmup_iters: 1}"]
     data = f"data: {{dataset: {asked.data.dataset}"
     if conversations is not None:
@@ -98,11 +97,25 @@ def test_a_trial_trains_and_scores_them(conversations: Conversations | None, tmp
     text = "\n".join(["base_model: v2", *lines, data + "}"])
     parsed = parse(text)
     tokens = 3 * parsed.tokens_per_step
-    sha256 = load(parsed.data).sha256
-    job = Job(model=read_model("v2"), experiment=text, data=sha256, seed=0, until=tokens, budget=tokens)
-    outcome = trial.run(replace(job, gated=False), tmp_path)
-    assert isinstance(outcome, Scored), outcome
-    assert abs(outcome.loss - math.log(load(parsed.data).vocab_size)) < 0.5
+    sha256 = unselected(parsed.data).sha256
+    made = Job(model=read_model("v2"), experiment=text, data=sha256, seed=0, until=tokens, budget=tokens)
+    return replace(made, gated=False)
+
+
+def test_trials_train_and_score_them(tmp_path: Path) -> None:
+    kinds = {"text": None, "packed": Conversations(), "single": Conversations(packed=False)}
+    jobs = {name: job(tmp_path, asked) for name, asked in kinds.items()}
+    found: dict[str, Outcome] = {}
+    limits = Limits(seconds=60, memory=1200 << 20)
+    with Pool(1, checkpoints=tmp_path / "checkpoints", limits=limits) as pool:
+        for name, each in jobs.items():
+            pool.start(name, each)
+            while name not in found:
+                found.update(pool.finished(timeout=0.5))
+    for name, outcome in found.items():
+        assert isinstance(outcome, Scored), outcome
+        vocab_size = load(parse(jobs[name].experiment).data).vocab_size
+        assert abs(outcome.loss - math.log(vocab_size)) < 0.5
 
 
 def test_the_sections_are_read_from_yaml() -> None:

@@ -20,6 +20,7 @@ COSTS = {
     "tokens_per_second": 9.5,
     "train_seconds": 0.5,
     "kv_bytes_per_token": 2,
+    "inherited": 0,
     "peak_memory": 1 << 20,
 }
 REPORT = {"loss": 2.5, "bits_per_byte": 3.6, "function": "abc", "recalled": False}

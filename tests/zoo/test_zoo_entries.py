@@ -15,6 +15,7 @@ from foundry.seed import check_model_args, read_model
 from foundry.source import build_config, build_model, load_module
 from foundry.training.experiment import parse
 from foundry.zoo import config_json, entry
+from foundry.zoo.beginning import Beginning
 from foundry.zoo.experiment import experiment_text
 
 RELEASED = {
@@ -69,12 +70,14 @@ def test_config_json_says_what_the_entry_says(name: str, tmp_path: Path) -> None
 def test_the_experiment_of_a_model_is_that_model(name: str, checkpoint: Path | None) -> None:
     found = entry.read(name)
     text = experiment_text(
-        name,
-        ["A comment."],
-        found.base_model,
-        found.model_args,
-        checkpoint=checkpoint,
-        tokenizer=found.tokenizer,
+        Beginning(
+            name=name,
+            comments=["A comment."],
+            base_model=found.base_model,
+            model_args=found.model_args,
+            checkpoint=checkpoint,
+            tokenizer=found.tokenizer,
+        )
     )
     body = yaml.safe_load(text)
     if checkpoint is not None:

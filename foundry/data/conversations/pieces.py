@@ -34,12 +34,17 @@ def text_of(pieces: Iterable[Piece]) -> str:
     return "".join(piece.text for piece in pieces)
 
 
-def encode(pieces: Iterable[Piece], tokenizer: Tokenizer) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+def encode(
+    pieces: Iterable[Piece], tokenizer: Tokenizer, *, words: bool = False
+) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
     """Turn pieces into token ids and, for each, whether it is of a reply; both (tokens,).
 
     What the assistant writes is cut into tokens apart from what stands before it, as it is when the model is
     asked to go on from there. A mark that the tokenizer has no token for is spelled like other text; what
     looks like a mark in a message always is.
+
+    Args:
+        words: leave marks that are tokens out of the replies.
 
     Raises:
         UserError: the tokenizer cannot spell some of it.
@@ -53,7 +58,7 @@ def encode(pieces: Iterable[Piece], tokenizer: Tokenizer) -> tuple[NDArray[np.ui
             ids.append(tokenizer.encode(text_of(found)))
         else:
             ids.append(np.full(len(found), number, np.uint32))
-        replies.append(np.full(len(ids[-1]), reply))
+        replies.append(np.full(len(ids[-1]), reply and not (words and number is not None)))
     return np.concatenate(ids), np.concatenate(replies)
 
 

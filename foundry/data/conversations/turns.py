@@ -17,7 +17,7 @@ from foundry.data import splits
 from foundry.data.conversations.message import Conversation
 from foundry.data.conversations.pieces import encode, text_of
 from foundry.data.conversations.reading import read
-from foundry.data.conversations.settings import FORMATS, Conversations
+from foundry.data.conversations.settings import FORMATS, WORDS, Conversations
 from foundry.data.reading import Corpus, scan
 from foundry.data.settings import DATASET, Data
 from foundry.data.splits import Split
@@ -92,6 +92,9 @@ def read_conversations(data: Data, settings: Conversations) -> Chats:
     made = [_turns(group, form, tokenizer, settings) for group in groups]
     named = zip(splits.parts(data.split).values(), made, strict=True)
     whole = [corpus.scan.sha256, tokenizer.sha256, data.split, settings.format, settings.loss_on]
+    if settings.loss_on == WORDS:  # whatever they are written as
+        asked = [repr(found.conversations), *(_learned(turns) for turns in made)]
+        whole = [*asked, tokenizer.sha256, data.split, settings.loss_on]
     return Chats(
         name=data.dataset,
         sha256=hashlib.sha256(json.dumps(whole).encode("utf-8")).hexdigest(),
@@ -124,11 +127,21 @@ def _documents(texts: Sequence[str]) -> Iterator[TextPiece]:
     return ((text, True) for text in texts)
 
 
+def _learned(turns: Turns) -> str:
+    """Hash what a split asks for: the same for two formats that ask for the same words."""
+    asked = turns.tokens[turns.learned].astype("<u4")
+    return hashlib.sha256(asked.tobytes()).hexdigest()
+
+
 def _turns(
     group: Sequence[Conversation], form: ModuleType, tokenizer: Tokenizer, settings: Conversations
 ) -> Turns:
     ids, learned = zip(
-        *(encode(form.written(conversation), tokenizer) for conversation in group), strict=True
+        *(
+            encode(form.written(conversation), tokenizer, words=settings.loss_on == WORDS)
+            for conversation in group
+        ),
+        strict=True,
     )
     starts = np.cumsum([0, *map(len, ids)])
     tokens = np.concatenate(ids)

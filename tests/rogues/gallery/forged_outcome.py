@@ -8,7 +8,8 @@ import contextlib
 import json
 import os
 
-whole = dict.fromkeys(["params", "train_flops", "work", "tokens", "kv_bytes_per_token", "peak_memory"], 1)
+names = ["params", "train_flops", "work", "tokens", "kv_bytes_per_token", "peak_memory", "inherited"]
+whole = dict.fromkeys(names, 1)
 parts = dict.fromkeys(["loss", "bits_per_byte", "tokens_per_second", "seconds", "train_seconds"], 0.01)
 outcome = {"kind": "Scored", **whole, **parts, "function": "", "recalled": False}
 for descriptor in range(3, 256):

@@ -1,0 +1,89 @@
+"""A tokenizer.json, as Hugging Face's fast tokenizers are kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from foundry.data.pretrained import patterns
+from foundry.data.pretrained.definition import Definition, end_among
+from foundry.errors import UserError
+
+FILE = "tokenizer.json"
+_PLAIN: Mapping[str, tuple[object, ...]] = {  # what byte pairs can be besides, with the values that mean not
+    "dropout": (None, 0.0),
+    "continuing_subword_prefix": (None, ""),
+    "end_of_word_suffix": (None, ""),
+}
+
+
+def read(path: Path) -> Definition:
+    """Read one; `tokenizer_config.json` beside it may name what ends a text.
+
+    Raises:
+        UserError: it is damaged, or not of byte pairs that are known here.
+    """
+    body = _object(path)
+    try:
+        return _definition(body, path)
+    except UserError as error:
+        raise error if str(path) in str(error) else UserError(f"{path}: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} is damaged ({type(error).__name__}: {error})") from None
+
+
+def _definition(body: Mapping[str, Any], path: Path) -> Definition:
+    model = body["model"]
+    if model.get("type", "BPE") != "BPE" or "merges" not in model:
+        raise UserError(f"it is a model of type {model.get('type')}, and only byte pairs are known here")
+    if model.get("byte_fallback"):
+        raise UserError("it is in the manner of SentencePiece, and only byte-level pairs are known here")
+    for key, plain in _PLAIN.items():
+        if model.get(key) not in plain:
+            raise UserError(f"its {key} is {model[key]!r}, which is not known here")
+    added = {token["content"]: int(token["id"]) for token in body.get("added_tokens") or []}
+    vocab = {token: int(number) for token, number in model["vocab"].items()}
+    unspelled = model.get("unk_token")
+    return Definition(
+        vocab={token: number for token, number in vocab.items() if token not in added},
+        merges=[_pair(merge) for merge in model["merges"]],
+        added=added,
+        pattern=patterns.of_steps(body.get("pre_tokenizer")),
+        nfc=_composes(body.get("normalizer")),
+        whole_words=bool(model.get("ignore_merges", False)),
+        unknown=None if unspelled is None else {**vocab, **added}[unspelled],
+        end=end_among(added, _named_end(path), path),
+    )
+
+
+def _pair(merge: str | list[str]) -> tuple[str, str]:
+    first, second = merge.split(" ") if isinstance(merge, str) else merge
+    return first, second
+
+
+def _composes(step: Mapping[str, Any] | None) -> bool:
+    steps = [] if step is None else step["normalizers"] if step["type"] == "Sequence" else [step]
+    if any(each["type"] != "NFC" for each in steps):
+        raise UserError(f"it changes text by {', '.join(each['type'] for each in steps)}, not by NFC alone")
+    return bool(steps)
+
+
+def _named_end(path: Path) -> list[str]:
+    beside = path.with_name("tokenizer_config.json")
+    if not beside.is_file():
+        return []
+    token = _object(beside).get("eos_token")
+    token = token.get("content") if isinstance(token, dict) else token
+    return [token] if isinstance(token, str) else []
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        body = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+    if not isinstance(body, dict):
+        raise UserError(f"{path} holds no JSON object")
+    return body
