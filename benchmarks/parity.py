@@ -216,6 +216,27 @@ or GPT-2 computes becomes a folder that `AutoModelForCausalLM` loads; this is fo
 rewritten source may qualify and an unchanged set of parameters may not. Any other becomes `model.safetensors`
 with `model.py` beside it.
 
+## Tokenizers
+
+`tokenizer: pretrained` with `vocabulary: PATH` in an experiment's `data` takes the tokenizer of a pretrained
+model: a `tokenizer.json`, a `.gguf` file, or a folder that holds one; `foundry zoo` writes both lines where a
+checkpoint brings a tokenizer. Known are byte-level byte pairs, as GPT-2, Llama 3, Qwen2 and SmolLM2 have
+them: words are cut by the file's own pattern and merges become ranks for tiktoken, in such a way that the ids
+are those of Hugging Face's `tokenizers` for every text (`tests/data/test_pretrained_tokenizers.py` compares
+them, for random lists of merges too). SentencePiece, as in Mistral and Llama 2, is refused with a sentence.
+Three things differ from transformers by intent: no token is put before a text, what looks like a special
+token inside a text stays text, and so do added tokens that are not special. `foundry data prepare --tokenizer
+pretrained --vocabulary PATH` makes tokens ahead of time.
+
+## Perplexity
+
+`foundry perplexity MODEL TEXT` takes the folder of a training, a candidate, a folder of Hugging Face, or a
+name of the zoo with `--weights`. Every token but the first is predicted once. Windows lie side by side by
+default, as in the score of a training, so that a token sees between one and `--block` tokens; with `--stride
+N` below the block each window moves on by N and counts what is new, so that all tokens but those of the first
+window see at least block − N + 1. `python -m foundry.lm_eval` is lm-evaluation-harness with `--model
+foundry`.
+
 ## Parity
 
 Float32 on one thread, torch {torch}, transformers {transformers}. Random models have all their
