@@ -23,3 +23,7 @@ fmt:
 # Rewrite the generated reference pages
 docs:
     python -m operators.reference
+
+# Hours of evolution among faults: are memory, descriptors, processes and disk flat?
+soak:
+    python -m benchmarks.soak --minutes 120

@@ -1,9 +1,10 @@
-"""Tokens per second with a KV cache and without, at 512 tokens of context, on one thread.
+"""Tokens per second with a KV cache of each kind and without, at 512 tokens of context, on one thread.
 
-    python benchmarks/decode.py [v1 v2 ...]
+    python benchmarks/decode.py [v1 v2 "v2 mla" ...]
 
-Both seed models, 6 layers of 384 with blocks of 1024. Each round decodes one token in both ways, so that what
-else the machine does meets both; medians over the rounds.
+Both seed models, and v2 with a latent and with a window as operators make them, 6 layers of 384 with blocks
+of 1024. Each round decodes one token in every way, so that what else the machine does meets all of them;
+medians over the rounds.
 """
 
 from __future__ import annotations
@@ -11,11 +12,16 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from foundry.decoding.decoder import CachedDecoder, Decoder
+sys.path.insert(0, str(Path(__file__).parents[1]))  # also where foundry is not installed
+
+import operators
+from foundry.decoding.decoder import CachedDecoder, Decoder, Plan, windows
+from foundry.decoding.entries import STORES
 from foundry.seed import read_model
 from foundry.source import build_model, load_module
 from foundry.training import init
@@ -23,36 +29,63 @@ from foundry.training import init
 CONTEXT = 512
 ROUNDS = 25
 VOCABULARY = 65
-SIZES = {"n_layer": 6, "n_head": 6, "n_embd": 384, "block_size": 1024, "vocab_size": VOCABULARY}
+SIZES: dict[str, object] = {
+    "n_layer": 6,
+    "n_head": 6,
+    "n_embd": 384,
+    "block_size": 1024,
+    "vocab_size": VOCABULARY,
+}
+MODELS = {
+    "v1": ("v1", ""),
+    "v2": ("v2", ""),
+    "v2 mla": ("v2", "mla"),
+    "v2 sliding_window_128": ("v2", "sliding_window_128"),
+    "v2 block_sparse_64": ("v2", "block_sparse_64"),
+    "v2 strided_32": ("v2", "strided_32"),
+}
 
 
 def main(names: list[str]) -> None:
     """Measure and print."""
     torch.set_num_threads(1)
     tokens = torch.randint(VOCABULARY, (1, CONTEXT + ROUNDS), generator=torch.Generator().manual_seed(0))
-    for name in names or ["v1", "v2"]:
-        module = load_module(read_model(name))
-        model = init.initialised(lambda module=module: build_model(module, SIZES), seed=0)
-        cached, plain = CachedDecoder(model), Decoder(model)
-        fast, slow = [], []
-        for decoder in (cached, plain):
-            decoder.extend(tokens[:, :CONTEXT])
-        for i in range(CONTEXT, CONTEXT + ROUNDS):
-            fast.append(seconds(cached, tokens[:, i : i + 1]))
-            slow.append(seconds(plain, tokens[:, i : i + 1]))
-        assert not cached.reason
-        one, other = statistics.median(fast), statistics.median(slow)
-        print(
-            f"{name}: {1 / one:.0f} tok/s with a cache of {cached.bytes_per_token:,} bytes per token, "
-            f"{1 / other:.1f} tok/s without: {other / one:.1f} times"
-        )
+    for name in names or MODELS:
+        model = model_of(*MODELS[name])
+        seen = windows(model, CONTEXT + ROUNDS)
+        cached = {kind: CachedDecoder(model, Plan(kind=kind, windows=seen)) for kind in STORES}
+        decoders = {**cached, "none": Decoder(model)}
+        taken = measure(decoders, tokens)
+        print(f"{name}: {1 / taken['none']:.1f} tok/s without a cache")
+        for kind, decoder in cached.items():
+            assert not decoder.reason
+            print(
+                f"  {kind:8} {decoder.bytes_per_token:6,} bytes per token, {1 / taken[kind]:4.0f} tok/s, "
+                f"{taken['none'] / taken[kind]:4.1f} times; {decoder.cache.nbytes / 1e6:.2f} MB of memory"
+            )
 
 
-def seconds(decoder: Decoder, token: Tensor) -> float:
-    """Time one token."""
-    started = time.perf_counter()
-    decoder.extend(token)
-    return time.perf_counter() - started
+def model_of(base: str, variant: str) -> nn.Module:
+    """Build a seed model, with its attention changed if asked."""
+    source = operators.Source(read_model(base), "")
+    if variant:
+        edits = operators.lookup("attention").sites(source)
+        source = operators.apply(source, next(edit for edit in edits if edit.variant == variant))
+    module = load_module(source.model)
+    return init.initialised(lambda: build_model(module, SIZES), seed=0)
+
+
+def measure(decoders: dict[str, Decoder], tokens: Tensor) -> dict[str, float]:
+    """Return the median seconds that each takes for one token."""
+    taken: dict[str, list[float]] = {name: [] for name in decoders}
+    for decoder in decoders.values():
+        decoder.extend(tokens[:, :CONTEXT])
+    for i in range(CONTEXT, CONTEXT + ROUNDS):
+        for name, decoder in decoders.items():
+            started = time.perf_counter()
+            decoder.extend(tokens[:, i : i + 1])
+            taken[name].append(time.perf_counter() - started)
+    return {name: statistics.median(seconds) for name, seconds in taken.items()}
 
 
 if __name__ == "__main__":

@@ -79,9 +79,15 @@ class Archive:
                 self.rungs.record(order.number, order.rung, outcome.loss)
 
     def sigma(self, rung: int) -> float:
-        """Return the noise of one score at a rung, from the seed model's; 0 while nobody knows."""
-        losses = [scored.loss for scored in self.searched.get((SEED_MODEL, rung), {}).values()]
-        return sigma(losses) if len(losses) > 1 else 0.0
+        """Return the noise of one score at a rung, from the seed model's; 0 while nobody knows.
+
+        While it has one score at a rung, or none, the noise of the rung below stands for it.
+        """
+        for below in range(rung, -1, -1):
+            losses = [scored.loss for scored in self.searched.get((SEED_MODEL, below), {}).values()]
+            if len(losses) > 1:
+                return sigma(losses)
+        return 0.0
 
     def losses(self, number: int) -> dict[int, float]:
         """Return a candidate's losses at the full budget by seed, on the split of the search."""
@@ -115,7 +121,7 @@ class Archive:
         """Return how many full trainings the end of the run may take."""
         settings = self.settings
         if self.closed and self.allowance is not None:
-            return self.allowance
+            return self.allowance - sum(map(len, self.confirmed.values()))
         if settings.budget is None or settings.budget_unit == "seconds":
             return float("inf")
         spent, full = (getattr(a, settings.budget_unit) for a in (self.spending.total, self.spending.full))

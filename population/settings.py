@@ -34,7 +34,7 @@ class Settings:
     migration: int = 16  # births on an island from one arrival to the next
     crossover: float = 0.1  # of the births have two parents
     inherit: bool = False  # children start from their parent's weights, where they fit
-    base_seeds: int = 3  # trainings of the seed model, for the noise between seeds
+    base_seeds: int = 3  # of the seed model at the first rung, for the noise between seeds
     race_seeds: int = 3  # more on which one that scores better than the incumbent has to do so; 0 for none
     race_share: float = 0.1  # of what has been spent that races may take: births come first
     finalists: int = 3

@@ -117,7 +117,7 @@ def _planned(search: Search) -> float:
         for rung in range(settings.height)
         for before in [1 / settings.share(rung - 1) if rung else 0.0]
     )
-    return climb + full * (settings.base_seeds + settings.looks[-1] * (settings.finalists + 1))
+    return climb + full * (1 + settings.looks[-1] * (settings.finalists + 1))
 
 
 def _told(search: Search) -> dict[int, dict[int, Scored]]:

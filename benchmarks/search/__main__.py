@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from benchmarks.search.methods import METHODS, Method
 from benchmarks.search.replayed import Step, confirmed
@@ -23,26 +23,26 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="Compare searches over the table of real trainings.")
     parser.add_argument("--repetitions", type=int, default=100)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="NAME", help="only these")
     options = parser.parse_args()
-    table = Table.load()
-    print(report(table, options.repetitions))
+    for line in report(Table.load(), options.methods, options.repetitions):
+        print(line, flush=True)
 
 
-def report(table: Table, repetitions: int) -> str:
-    """Write a Markdown table: FLOPs in full trainings of the base."""
+def report(table: Table, methods: Iterable[str], repetitions: int) -> Iterator[str]:
+    """Yield the lines of a Markdown table: FLOPs in full trainings of the base."""
     losses = {point: confirmed(table, point) for point in architectures()}
     base, best = losses[BASE], min(losses.values())
     full = table.flops(BASE, len(table.steps) - 1)
     targets = [base - share * (base - best) for share in SHARES]
     title = " | ".join(f"to {share:.0%} of the gain" for share in SHARES)
-    lines = [f"| method | {title} | gain after {TRAININGS} |", f"|---|{'--:|' * (len(SHARES) + 1)}"]
-    for name, method in METHODS.items():
-        runs = [curve(method, table, full, losses, repetition) for repetition in range(repetitions)]
+    yield from (f"| method | {title} | gain after {TRAININGS} |", f"|---|{'--:|' * (len(SHARES) + 1)}")
+    for name in methods:
+        runs = [curve(METHODS[name], table, full, losses, repetition) for repetition in range(repetitions)]
         costs = [statistics.median(_cost(run, target) for run in runs) for target in targets]
         gain = statistics.fmean((base - run[-1][1]) / (base - best) for run in runs)
         cells = " | ".join("-" if math.isinf(cost) else f"{cost:.1f}" for cost in costs)
-        lines.append(f"| {name} | {cells} | {gain:.1%} |")
-    return "\n".join(lines)
+        yield f"| {name} | {cells} | {gain:.1%} |"
 
 
 def curve(

@@ -50,7 +50,7 @@ class Replay:
             born = self._bear(order)
             in_vain = 0 if born else in_vain + 1
             search.tell(order, self._outcome(order) if born else NOTHING_NEW)
-            yield Step(search.archive.spending.total.flops, self._points[self._best()])
+            yield Step(search.archive.spending.total.flops, self._points[handed_over(search)])
 
     def _bear(self, order: Order) -> bool:
         """Make the candidate of an order; False where every mutation of its parent is known."""
@@ -92,8 +92,15 @@ class Replay:
             function=label(architecture(point)),
         )
 
-    def _best(self) -> int:
-        """Name whom the search would hand over: the best mean over the seeds that it was run with."""
-        archive = self.search.archive
-        arrived = archive.rungs.ranking(archive.rungs.top)
-        return min(arrived, key=lambda n: statistics.fmean(archive.losses(n).values()), default=SEED_MODEL)
+
+def handed_over(search: Search) -> int:
+    """Name whom a search would hand over: the best mean over the seeds that it was run with.
+
+    All outcomes told count, also those that no decision has been taken from yet.
+    """
+    losses: dict[int, list[float]] = {}
+    for index, outcome in sorted(search.outcomes.items()):
+        order = search.orders[index]
+        if isinstance(outcome, Scored) and order.rung == search.settings.top and order.split == "val_search":
+            losses.setdefault(order.number, []).append(outcome.loss)
+    return min(losses, key=lambda number: statistics.fmean(losses[number]), default=SEED_MODEL)

@@ -19,6 +19,7 @@ from foundry.data import dataset
 from foundry.data.conversations.chat import Dialogue
 from foundry.data.conversations.settings import FORMATS
 from foundry.data.dataset import Dataset
+from foundry.decoding.kinds import EXACT, KINDS
 from foundry.errors import UserError
 from foundry.registry import module_names
 from foundry.training.experiment import Experiment, parse
@@ -68,7 +69,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--chat", action="store_true", help="talk with a model: each line is said to it, until an empty one")
     add("--format", metavar="NAME", help=f"of the conversation: {' '.join(module_names(FORMATS))}")
     add("--system", default="", metavar="TEXT", help="what a conversation begins with")
-    add("--no-cache", action="store_true", help="compute the whole context again for every token")
+    cache = parser.add_mutually_exclusive_group()
+    cache.add_argument(
+        "--kv-cache",
+        choices=KINDS,
+        help="how to keep keys and values (default: as the experiment says)",
+    )
+    cache.add_argument(
+        "--no-cache", action="store_true", help="compute the whole context again for every token"
+    )
     add("--threads", type=whole_number, metavar="N", help="of torch (default: one per core)")
     add("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(argv)
@@ -77,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _sample(options: argparse.Namespace) -> int:
     trained = find(options.what, arena=options.arena, checkpoint=options.checkpoint)
+    options.kv_cache = options.kv_cache or trained.experiment.decoding.kv_cache
     if options.chat:
         return _chat(trained, options)
     prompt = _prompt(options)
@@ -109,8 +119,9 @@ def _sample(options: argparse.Namespace) -> int:
     for text in written.texts[1:]:
         print(f"{'-' * 20}\n{prompt}{text}")
     sys.stdout.flush()
+    name = "KV cache" if options.kv_cache == EXACT else f"{options.kv_cache} KV cache"
     cache = (
-        f"KV cache: {written.bytes_per_token:,} bytes per token" if written.bytes_per_token else "no KV cache"
+        f"{name}: {written.bytes_per_token:,} bytes per token" if written.bytes_per_token else "no KV cache"
     )
     speed = written.tokens / written.seconds
     print(f"{written.tokens:,} tokens, {speed:,.0f} tok/s ({cache})", file=sys.stderr)
@@ -153,7 +164,13 @@ def _decoder(trained: Trained, options: argparse.Namespace, prompt_length: int) 
     if options.no_cache:
         return Decoder(model)
     length = min(trained.experiment.block_size, prompt_length + options.tokens)
-    decoder = best_decoder(model, vocab_size=trained.dataset.vocab_size, length=length, rows=options.samples)
+    decoder = best_decoder(
+        model,
+        vocab_size=trained.dataset.vocab_size,
+        length=length,
+        rows=options.samples,
+        kind=options.kv_cache,
+    )
     if decoder.reason:
         print(f"this model cannot use a KV cache, so it is slow: {decoder.reason}", file=sys.stderr)
     return decoder

@@ -37,6 +37,8 @@ class Data:
     conversations: Conversations | None = None  # the data set is a file of conversations
 
     def __post_init__(self) -> None:
+        if not self.dataset.strip():
+            raise UserError("data.dataset is empty: name a data set, or the path of a text")
         if self.sources:
             if self.dataset != DATASET:
                 raise UserError("data has both dataset and sources: name one of them")

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 import foundry.decoding.rules  # noqa: F401  (fills the table that a Tail looks into)
-from foundry.decoding.cache import Cache, ChangedError
+from foundry.decoding.cache import Cache, ChangedError, Survey
+from foundry.decoding.kinds import EXACT
+from foundry.decoding.layers import replaced, replacements
 from foundry.decoding.tail import Pass, Tail, tail
 
 TOLERANCE = 1e-4  # in logits, relative to the largest if that is above 1
 _SINGLES = 4  # tokens given one by one, near the start and at the end of a check
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How to keep a cache."""
+
+    kind: str = EXACT  # one of KINDS
+    layers: bool = True  # run reference modules in a form of their own
+    windows: Mapping[int, int] = field(default_factory=dict)  # of entries, as `Survey` finds them
 
 
 class Decoder:
@@ -57,18 +71,29 @@ class CachedDecoder(Decoder):
     That it gives the same logits is not certain before `check`.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, plan: Plan | None = None) -> None:
         super().__init__(model, reason="")
-        self._cache = Cache()
-        self._cached = 0  # tokens
+        self.plan = plan or Plan()
+        self._layers = replacements(model) if self.plan.layers else []
+        self._empty()
 
     @property
     def bytes_per_token(self) -> int:
-        return self._cache.bytes_per_token
+        """Bytes of cache for one token of the context, in every row of the batch: their mean."""
+        return math.ceil(self._cache.bytes_at(max(1, self.length)) / max(1, self.length))
 
     def reset(self) -> None:
         super().reset()
-        self._cache, self._cached = Cache(), 0
+        self._empty()
+
+    @property
+    def cache(self) -> Cache:
+        """What is kept of the context."""
+        return self._cache
+
+    def _empty(self) -> None:
+        self._cache = Cache(self.plan.kind, self.plan.windows)
+        self._cached = 0  # tokens
 
     def _logits(self, context: Tensor) -> Tensor:
         if self.reason or context.size(1) == 1:  # an axis of one position could be any axis of size 1
@@ -76,39 +101,74 @@ class CachedDecoder(Decoder):
         try:
             with contextlib.suppress(ChangedError):
                 return self._from_cache(context)
-            self._cache, self._cached = Cache(), 0  # from this length on, the source works in another way
+            self._empty()  # from this length on, the source works in another way
             return self._from_cache(context)
         except Exception as error:  # a source may well do with plain tensors what it cannot do with a Tail
             self.reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            self._cache = Cache()
+            self._empty()
             return super()._logits(context)
 
     def _from_cache(self, context: Tensor) -> Tensor:
         total = context.size(1)
-        self._cache.begin(total)
-        during = Pass(total, total - self._cached, self._cache)
-        logits: Tensor = self._model(tail(context[:, self._cached :], -1, during))[0]
-        self._cache.end()
+        with replaced(self._layers):
+            logits = newest_logits(self._model, context, self._cached, self._cache)
         self._cached = total
-        return (logits.as_subclass(Tensor) if isinstance(logits, Tail) else logits)[:, -1]
+        return logits[:, -1]
 
 
-def best_decoder(model: nn.Module, *, vocab_size: int, length: int, rows: int = 1) -> Decoder:
+def newest_logits(
+    model: nn.Module, context: Tensor, cached: int, cache: Cache, *, every: bool = False
+) -> Tensor:
+    """Run a model on what follows `cached` tokens of a context (B, T) of at least two tokens.
+
+    The logits are those that the model gives without targets; of every new position, if asked.
+
+    Raises:
+        ChangedError: the cache is of a pass that went another way.
+    """
+    total = context.size(1)
+    cache.begin(total, total - cached)
+    new = tail(context[:, cached:], -1, Pass(total, total - cached, cache))
+    logits: Tensor = (model(new, new) if every else model(new))[0]
+    cache.end()
+    if every and not isinstance(logits, Tail):
+        return logits[:, cached:]
+    return logits.as_subclass(Tensor) if isinstance(logits, Tail) else logits
+
+
+def best_decoder(
+    model: nn.Module, *, vocab_size: int, length: int, rows: int = 1, kind: str = EXACT
+) -> Decoder:
     """Return a decoder with a cache if `check` finds nothing against it for (rows, length) tokens.
 
-    Otherwise one that computes everything again, whose `reason` says why.
+    Otherwise one that computes everything again, whose `reason` says why. What is checked is a cache that
+    rounds nothing; one of another kind keeps the same tensors, less exactly.
     """
-    problem = check(model, vocab_size=vocab_size, length=length, rows=rows)
-    return Decoder(model, reason=problem) if problem else CachedDecoder(model)
+    for plan in (Plan(windows=windows(model, length)), Plan(layers=False)):
+        problem = check(model, vocab_size=vocab_size, length=length, rows=rows, plan=plan)
+        if not problem:
+            return CachedDecoder(model, replace(plan, kind=kind))
+    return Decoder(model, reason=problem)
 
 
-def check(model: nn.Module, *, vocab_size: int, length: int, rows: int = 1) -> str:
+@torch.no_grad()
+def windows(model: nn.Module, length: int) -> dict[int, int]:
+    """Find which entries of a cache need no more than their last positions in a text of `length` tokens."""
+    survey = Survey()
+    model.eval()
+    with contextlib.suppress(Exception), replaced(replacements(model)):  # whatever it is, `check` meets it
+        newest_logits(model, torch.zeros(1, length, dtype=torch.long), 0, survey)
+        return survey.found
+    return {}
+
+
+def check(model: nn.Module, *, vocab_size: int, length: int, rows: int = 1, plan: Plan | None = None) -> str:
     """Compare logits with and without a cache on random tokens; say in a few words what is wrong, or nothing.
 
     The tokens come in pieces, each as long as all before it, so that what a source does only from some length
     on meets a cache from before; single tokens come near the start and at the end.
     """
-    cached, plain = CachedDecoder(model), Decoder(model)
+    cached, plain = CachedDecoder(model, plan), Decoder(model)
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(vocab_size, (rows, length), generator=generator)
     for start, stop in _pieces(length):

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from foundry.decoding.cache import Cache
+from foundry.decoding.entries import Role
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,9 @@ class Call:
         """Return an argument given by position or by name."""
         return self.args[position] if len(self.args) > position else self.kwargs.get(name, default)
 
-    def whole(self, x: Any) -> Any:
-        """Return all positions of a Tail, for reading only; anything else as it is."""
-        return self.during.cache.extend(x, x.axis) if isinstance(x, Tail) else x
+    def whole(self, x: Any, role: Role = Role.EXACT, window: int | None = None) -> Any:
+        """Return all positions of a Tail that are still seen, for reading only; anything else as it is."""
+        return self.during.cache.extend(x, x.axis, role, window) if isinstance(x, Tail) else x
 
     def newest(self, x: Any, axis: int) -> Any:
         """Return the newest positions along `axis` (negative) of an operand that is broadcast against a Tail.

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from foundry.data.settings import Data
+from foundry.decoding.kinds import EXACT, KINDS
 from foundry.errors import UserError, unknown
 from foundry.lora.settings import Lora
 from foundry.registry import module_names
@@ -67,6 +68,16 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How the trained model is to write."""
+
+    kv_cache: str = EXACT  # one of float32, bfloat16, int8, int4; but for the first, trials score with it
+
+    def __post_init__(self) -> None:
+        _require_one_of("kv_cache", self.kv_cache, KINDS)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Experiment:
     """One experiment: which model, of what size, trained how and on what."""
 
@@ -79,6 +90,7 @@ class Experiment:
     strict: bool = True  # whether that must have every tensor of the model and no other
     training: Training = field(default_factory=Training)
     data: Data = field(default_factory=Data)
+    decoding: Decoding = field(default_factory=Decoding)
     lora: Lora | None = None  # train adapters alone, instead of the model itself
 
     def __post_init__(self) -> None:

@@ -15,6 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from foundry.decoding import rounded
+from foundry.decoding.kinds import EXACT
 from foundry.lora.adapt import adapt
 from foundry.lora.settings import Lora
 from foundry.training import loop, ramp
@@ -27,7 +29,7 @@ class Cost:
 
     params: int
     flops_per_step: int  # matrix products of one update, the optimizer's included, by torch's FlopCounterMode
-    kv_bytes_per_token: int  # float16 keys and values that attention reads; 0 where none passes through SDPA
+    kv_bytes_per_token: int  # of a full block: what decoding keeps (foundry/decoding/rounded.py)
     tokens_per_step: int  # that one update sees
     work_per_step: int  # nanoseconds that one update is priced at
 
@@ -95,7 +97,12 @@ class _KeysAndValues(TorchFunctionMode):
 
 
 def cost(
-    build: Callable[[], nn.Module], *, training: Training, block_size: int, lora: Lora | None = None
+    build: Callable[[], nn.Module],
+    *,
+    training: Training,
+    block_size: int,
+    lora: Lora | None = None,
+    kv_cache: str = EXACT,
 ) -> Cost:
     """Count parameters, FLOPs of an update and cache size of the model that `build` makes.
 
@@ -104,9 +111,9 @@ def cost(
     counted at work on the CPU.
     """
     try:
-        return _count(build, training, block_size, lora, torch.device("meta"))
+        return _count(build, training, block_size, lora, kv_cache, torch.device("meta"))
     except Exception:  # a mistake of the model's own comes again
-        return _count(build, training, block_size, lora, torch.device("cpu"))
+        return _count(build, training, block_size, lora, kv_cache, torch.device("cpu"))
 
 
 def _count(
@@ -114,12 +121,14 @@ def _count(
     training: Training,
     block_size: int,
     lora: Lora | None,
+    kv_cache: str,
     device: torch.device,
 ) -> Cost:
     keys_and_values, work = _KeysAndValues(), _Work()
     with device:
         model = build()
     params = sum(p.numel() for p in model.parameters())
+    kept = _kept(model, block_size, kv_cache)
     if lora is not None:
         adapt(model, lora, 0)
     with device:
@@ -139,9 +148,21 @@ def _count(
         params=params,
         flops_per_step=flops,
         work_per_step=round(batch_work + optimizer_work + flops * work.PER_FLOP),
-        kv_bytes_per_token=2 * keys_and_values.elements,
+        kv_bytes_per_token=4 * keys_and_values.elements if kept is None else kept,
         tokens_per_step=training.batch_size * training.gradient_accumulation_steps * block_size,
     )
+
+
+def _kept(model: nn.Module, block_size: int, kv_cache: str) -> int | None:
+    """Return bytes of cache per token; None where no cache can follow the source."""
+    was_training = model.training
+    model.eval()
+    try:
+        return rounded.bytes_per_token(model, block_size, kv_cache)
+    except Exception:  # of whatever kind: a source does with plain tensors what it cannot do here
+        return None
+    finally:
+        model.train(was_training)
 
 
 def _of_optimizers(model: nn.Module, training: Training) -> tuple[int, float]:

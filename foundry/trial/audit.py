@@ -25,6 +25,7 @@ from foundry.data.splits import Split
 from foundry.trial.outcome import AT_SCORING, Rejected
 
 SAME = 1e-3  # nats; what experts round differently with other tokens beside them stays below
+SAME_ROUNDED = 0.1  # where a cache of few bits may round a value up that it rounded down before
 _UNLIKELY = -20.0  # nats; below it rounding counts for more than the difference
 _POSITIONS = 4  # compared at the end of what is kept, and as many anywhere before
 
@@ -55,11 +56,12 @@ class Noted:
 class Auditor:
     """Chooses what is audited, and compares."""
 
-    def __init__(self, split: Split, job_key: str, vocab_size: int, batches: int) -> None:
+    def __init__(self, split: Split, job_key: str, vocab_size: int, batches: int, same: float = SAME) -> None:
         seed = hashlib.sha256(split.tokens.tobytes() + job_key.encode("ascii")).digest()[:8]
         self._generator = torch.Generator().manual_seed(int.from_bytes(seed, "big") >> 1)
         self._vocab_size = vocab_size
         self._batches = batches
+        self._same = same
         self._noted: list[Noted] = []
 
     def look(self, inputs: Tensor, logits: Tensor) -> None:
@@ -92,11 +94,11 @@ class Auditor:
             original = each.batch[each.row]
             inputs[row] = torch.where(torch.arange(time) < each.place, original, self._others(original))
         answer = twin(inputs)
-        return [each for row, each in enumerate(noted) if each.apart(answer[row]) > SAME]
+        return [each for row, each in enumerate(noted) if each.apart(answer[row]) > self._same]
 
     def _diagnosis(self, wrong: Sequence[Noted], twin: Ask) -> Rejected:
         first = min(wrong, key=lambda noted: noted.place < noted.time)  # a whole row, if there is one
-        if (apart := first.apart(twin(first.batch)[first.row])) > SAME:
+        if (apart := first.apart(twin(first.batch)[first.row])) > self._same:
             reason = f"a twin with the same weights is {apart:.2g} nats apart"
             return Rejected(gate=f"state dict{AT_SCORING}", reason=reason)
         if first.place == first.time:

@@ -33,7 +33,13 @@ class Candidate:
     def cost(self) -> measure.Cost:
         """Count what training and using it costs."""
         training, block_size = self.experiment.training, self.experiment.block_size
-        return measure.cost(self.empty, training=training, block_size=block_size, lora=self.experiment.lora)
+        return measure.cost(
+            self.empty,
+            training=training,
+            block_size=block_size,
+            lora=self.experiment.lora,
+            kv_cache=self.experiment.decoding.kv_cache,
+        )
 
     def made(self) -> tuple[nn.Module, Fitted]:
         """Build the model with its first weights, and fit it to what it trains on."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from foundry.data.batches import Batch, Batches
 from foundry.data.conversations.arrange import Arranged, Marks
+from foundry.decoding import rounded
 from foundry.trial import wire
 from foundry.trial.functions import Known
 
@@ -45,13 +46,13 @@ class Desk:
         """Have processes examined that are made from the weights, after so many updates."""
         wire.send(self._connection, {"op": "examine", "steps": steps})
 
-    def ready(self, model: nn.Module) -> None:
-        """Answer until the examiner has enough."""
+    def ready(self, model: nn.Module, kv_cache: str) -> None:
+        """Answer until the examiner has enough, as a model with such a cache does."""
         wire.send(self._connection, {"op": "ready"})
-        self._answer(model)
+        self._answer(model, kv_cache)
 
     @torch.no_grad()
-    def _answer(self, model: nn.Module) -> None:
+    def _answer(self, model: nn.Module, kv_cache: str) -> None:
         """Send the logits of whatever inputs come, until none come.
 
         The model is given its own inputs as targets, because sources give logits for every position only
@@ -61,7 +62,7 @@ class Desk:
         device = next(model.parameters()).device
         while "shape" in (message := wire.receive(self._connection)):
             inputs = wire.receive_tensor(self._connection, tuple(message["shape"]), torch.int64).to(device)
-            logits = model(inputs, inputs)[0].float()
+            logits = rounded.predicted(model, inputs, kv_cache).float()
             wire.send(self._connection, {"shape": list(logits.shape)}, logits)
 
     def _ask(self, op: str, **arguments: object) -> dict[str, Any]:

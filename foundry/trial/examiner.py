@@ -21,10 +21,11 @@ from torch import Tensor
 from foundry.data import dataset
 from foundry.data.batches import Batches
 from foundry.data.material import Held
+from foundry.decoding.kinds import EXACT
 from foundry.errors import UserError
 from foundry.training import experiment, score
 from foundry.trial import functions, wire
-from foundry.trial.audit import Ask, Auditor
+from foundry.trial.audit import SAME, SAME_ROUNDED, Ask, Auditor
 from foundry.trial.job import Job
 from foundry.trial.outcome import Crashed, Diverged, Outcome, Rejected, encode
 
@@ -142,7 +143,8 @@ class Examiner:
         self._tell({TWINS: True})
         sum_of = score.Nats()
         batches = list(score.batches_of(split, block_size=self._experiment.block_size))
-        auditor = Auditor(split, self.job.key, self._dataset.vocab_size, len(batches))
+        same = SAME if self._experiment.decoding.kv_cache == EXACT else SAME_ROUNDED
+        auditor = Auditor(split, self.job.key, self._dataset.vocab_size, len(batches), same)
         answer = self._answers_of(self._scored)
         for inputs, targets in batches:
             logits = answer(inputs)

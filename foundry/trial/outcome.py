@@ -23,7 +23,7 @@ class Scored:
     tokens_per_second: float  # of training in this trial; for display, never for a decision
     seconds: float  # wall clock of this trial; for display, never for a decision
     train_seconds: float  # of these, spent in building the model and training it
-    kv_bytes_per_token: int  # of a float16 key-value cache
+    kv_bytes_per_token: int  # of the cache that decoding.kv_cache names, for a full block
     peak_memory: int  # bytes, resident
     inherited: int = 0  # parameters that a checkpoint, not chance, gave their first values
     function: str = ""  # the same for programs that compute the same; "" where training went on from a rung

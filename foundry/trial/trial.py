@@ -54,7 +54,7 @@ def answer(job: Job, checkpoints: Path, temporary: Path, connection: socket.sock
     candidate = Candidate(job, checkpoints, Desk(connection))
     model, _ = candidate.made()
     checkpoint.load(temporary / WEIGHTS, model, [])
-    candidate.desk.ready(model)
+    candidate.desk.ready(model, candidate.experiment.decoding.kv_cache)
 
 
 class _Trial:

@@ -1,4 +1,4 @@
-"""The seed model at every rung with several seeds: the noise of a score, and what others are held against."""
+"""The seed model at every rung: what others are held against, and at the first the noise of a score."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from population.settings import SEED_MODEL
 
 
 class Base:
-    """Measure the seed model. The first trial goes alone, for it tells what a token costs."""
+    """Measure the seed model. The first trial goes alone, for it tells what a token costs.
+
+    Several seeds are run at the first rung only: above it the first race brings them along with it.
+    """
 
     name = "base"
 
@@ -19,10 +22,8 @@ class Base:
         self._waiting = [
             Order(number=SEED_MODEL, rung=rung, seed=settings.seed + i)
             for rung in range(settings.height)
-            for i in range(settings.base_seeds if rung else 1)
+            for i in range(1 if rung else settings.base_seeds)
         ]
-        for i in range(1, settings.base_seeds):  # after the first, which is alone
-            self._waiting.insert(i, Order(number=SEED_MODEL, rung=0, seed=settings.seed + i))
 
     @property
     def released(self) -> bool:

@@ -85,7 +85,7 @@ def both(f: Callable[[Tensor], Any], *, new: int) -> tuple[Any, Any]:
     x = torch.randn(B, T, C, generator=torch.Generator().manual_seed(0))
     cache, start, result = Cache(), 0, None
     for stop in (T - new, T):
-        cache.begin(stop)
+        cache.begin(stop, stop - start)
         result = f(tail(x[:, start:stop].clone(), -2, Pass(stop, stop - start, cache)))
         start = stop
     return result, f(x)

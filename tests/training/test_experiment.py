@@ -84,8 +84,8 @@ def test_shipped_experiments_are_valid(path: Path) -> None:
         ("data: {datset: x}", "unknown key 'data.datset': did you mean 'data.dataset'?"),
         (
             "7: 1",
-            "unknown key '7': known: base_model, checkpoint, data, init_from, lora, model_args, mutations, "
-            "name, strict, training",
+            "unknown key '7': known: base_model, checkpoint, data, decoding, init_from, lora, model_args, "
+            "mutations, name, strict, training",
         ),
         ("training: {device: gpu}", "unknown device 'gpu': did you mean 'cpu'?"),
         ("training: {dtype: bf16}", "unknown dtype 'bf16': did you mean 'bfloat16'?"),

@@ -70,13 +70,13 @@ def test_flops_grow_with_the_batch() -> None:
 @pytest.mark.parametrize("n_layer", [1, 4])
 def test_v1_caches_keys_and_values_of_all_heads(n_layer: int) -> None:
     found = cost_of(source_of("v1"), {**RECIPE, "n_layer": n_layer})
-    assert found.kv_bytes_per_token == 2 * n_layer * 128 * 2
+    assert found.kv_bytes_per_token == 2 * n_layer * 128 * 4
 
 
 @pytest.mark.parametrize("n_kv_head", [1, 2, 4])
 def test_v2_caches_its_key_value_heads_alone(n_kv_head: int) -> None:
     found = cost_of(source_of("v2"), {**RECIPE, "n_kv_head": n_kv_head})
-    assert found.kv_bytes_per_token == 2 * 4 * n_kv_head * 32 * 2
+    assert found.kv_bytes_per_token == 2 * 4 * n_kv_head * 32 * 4
 
 
 def test_a_model_larger_than_memory_is_counted() -> None:

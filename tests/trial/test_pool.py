@@ -84,7 +84,7 @@ def test_scores_and_what_they_say(pool: Pool, job: Job, text: Path) -> None:
     assert outcome.tokens == 5 * STEP
     tokens, positions = len(set(text.read_text())) * 32, 32 * 32
     assert outcome.params == tokens + positions + 32 + 2 * (2 * 32 + 12 * 32 * 32)
-    assert outcome.kv_bytes_per_token == 2 * 2 * 32 * 2  # layers, keys and values, width, bytes
+    assert outcome.kv_bytes_per_token == 2 * 2 * 32 * 4  # layers, keys and values, width, bytes
 
 
 def test_the_same_job_has_the_same_score_bit_for_bit(pool: Pool, job: Job) -> None:

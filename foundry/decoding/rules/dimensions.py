@@ -72,15 +72,18 @@ def join(call: Call) -> Tail:
 def pad(call: Call) -> Any:
     x = call.first()
     left, right = ([*call.argument(1, "pad")] + [0, 0] * x.dim())[-2 * x.axis - 2 :][:2]
-    if left or right:
-        return _shifted(call, x, left, right)
-    return tail(call.func(*call.args, **call.kwargs), x.axis, x.during)
-
-
-def _shifted(call: Call, x: Tail, left: int, right: int) -> Any:
-    """Follow what pads time itself, to shift a text or to convolve over it."""
+    if left == right == 0:
+        return tail(call.func(*call.args, **call.kwargs), x.axis, x.during)
+    if left + right == 0 and left > 0:
+        return _shifted(call, x, left)
+    if x.axis == -1 and left > 0 and right == 0:
+        return padded_tail(x, left, lambda whole: call.func(whole, *call.args[1:], **call.kwargs))
     padded = call.func(call.whole(x), *call.args[1:], **call.kwargs)
-    if left + right == 0:
-        return tail(call.newest(padded, x.axis), x.axis, x.during)
-    convolved = x.axis == -1 and left > 0 and right == 0
-    return padded_tail(padded, left, x.during) if convolved else padded
+    return tail(call.newest(padded, x.axis), x.axis, x.during) if left + right == 0 else padded
+
+
+def _shifted(call: Call, x: Tail, by: int) -> Tail:
+    """Move a text along: each position has what was `by` before it, so no more need be kept."""
+    recent = call.whole(x, window=by + 1)
+    moved = call.func(recent, *call.args[1:], **call.kwargs)
+    return tail(moved.narrow(x.axis, moved.size(x.axis) - x.during.new, x.during.new), x.axis, x.during)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from foundry.decoding.entries import Role
 from foundry.decoding.tail import Call, NotCoveredError, Tail, rule, tail
 
 # how the axis of time moves: an embedding adds a last dimension, complex numbers take one
@@ -41,9 +42,14 @@ def matmul(call: Call) -> Tail:
     if not axes:
         raise NotCoveredError
     axis = min(axes)
-    left = call.whole(a) if axis == -1 else call.newest(a, axis)
-    right = call.whole(b) if axis == -2 else call.newest(b, axis)
+    left = call.whole(a, _role(a, -1)) if axis == -1 else call.newest(a, axis)
+    right = call.whole(b, _role(b, -2)) if axis == -2 else call.newest(b, axis)
     return tail(torch.matmul(left, right), axis, call.during)
+
+
+def _role(x: Any, summed: int) -> Role:
+    """Tell what a product adds up over time, as it does with values, from what it compares."""
+    return Role.VALUE if isinstance(x, Tail) and x.axis == summed else Role.KEY
 
 
 @rule("einsum")
@@ -60,9 +66,13 @@ def einsum(call: Call) -> Tail:
     letter = next((letter for letter in result if letter in letters), None)
     if letter is None or any(term.count(letter) > 1 for term in terms):
         raise NotCoveredError
-    cut = [
-        call.newest(x, term.index(letter) - len(term)) if letter in term else call.whole(x)
+    roles = [
+        Role.KEY if isinstance(x, Tail) and term[x.axis] in result else Role.VALUE
         for term, x in zip(terms, operands, strict=True)
+    ]
+    cut = [
+        call.newest(x, term.index(letter) - len(term)) if letter in term else call.whole(x, role)
+        for term, x, role in zip(terms, operands, roles, strict=True)
     ]
     return tail(torch.einsum(equation, *cut), result.index(letter) - len(result), call.during)
 
@@ -72,14 +82,20 @@ def attention(call: Call) -> Tail:
     q = call.argument(0, "query")
     if not isinstance(q, Tail) or q.axis != -2:
         raise NotCoveredError
-    during = q.during
-    k, v = (call.whole(call.argument(i, name)) for i, name in ((1, "key"), (2, "value")))
-    mask = call.newest(call.argument(3, "attn_mask"), -2)
+    during, mask = q.during, call.argument(3, "attn_mask")
+    k, v = call.argument(1, "key"), call.argument(2, "value")
+    cached = all(isinstance(x, Tail) and x.axis == -2 for x in (k, v))
+    window = during.cache.window(mask) if cached else None
+    k, v = call.whole(k, Role.KEY, window), call.whole(v, Role.VALUE, window)
+    mask = call.newest(mask, -2)
+    if window is not None and mask is not None and mask.size(-1) == during.total:
+        mask = mask.narrow(-1, during.total - k.size(-2), k.size(-2))
     causal = call.argument(5, "is_causal", False)
     if causal and during.old:  # is_causal would align the newest queries with the oldest keys
         causal = False
         if during.new > 1 or k.size(-2) != during.total:
-            mask = _causal(during.new, k.size(-2), during.old, q.device)
+            gone = 0 if window is None else during.total - k.size(-2)
+            mask = _causal(during.new, k.size(-2), during.old - gone, q.device)
     options: dict[str, Any] = {
         name: call.kwargs[name] for name in ("scale", "enable_gqa") if name in call.kwargs
     }

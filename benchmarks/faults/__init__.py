@@ -1,0 +1,1 @@
+"""The same faults against Foundry, a plain ProcessPoolExecutor and OpenEvolve."""
