@@ -116,7 +116,7 @@ def test_the_number_of_workers_changes_nothing(
     assert scores(arena) == scores(finished[0])
 
 
-@pytest.mark.parametrize("outcomes", [2, 9])
+@pytest.mark.parametrize("outcomes", [pytest.param(2, marks=pytest.mark.slow), 9])
 def test_killed_and_resumed_equals_uninterrupted(
     finished: tuple[Path, str], micro: Path, tmp_path: Path, outcomes: int
 ) -> None:
