@@ -83,7 +83,7 @@ def search(rng: np.random.Generator) -> float:
     rungs = Rungs(HEIGHT, ETA, always=0)
     for number, loss in enumerate(scores):
         rungs.record(number, 0, loss)
-        while climber := rungs.promotable():
+        while climber := rungs.promotable(lambda _: OWN):
             rungs.promote(*climber)
             rungs.record(climber[0], climber[1] + 1, scores[climber[0]])
     finalists = [number for number in rungs.ranking(rungs.top) if number][:FINALISTS]

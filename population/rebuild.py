@@ -32,28 +32,18 @@ def from_notes(
     scored.sort(key=lambda entry: (entry[1], entry[3], entry[0].number))
     by_commit = {c.commit: _scores(notes.get(c.commit, {}), c.seed) for c in candidates}
     seed_model = by_commit[candidates[0].commit]
-    rows = []
-    for rank, (candidate, _, rung, loss) in enumerate(scored, 1):
-        note = notes[candidate.commit]
-        parent = by_commit.get(candidate.parents[0], {}).get(rung) if candidate.parents else None
-        rows.append(
-            Row(
-                rank=rank,
-                name=candidate.name,
-                words=candidate.words,
-                rung=rung,
-                loss=loss,
-                sigma=None,
-                versus_parent=None if parent is None else loss - parent,
-                versus_seed=loss - seed_model[rung] if rung in seed_model else None,
-                params=int(note["params"]),
-                tokens_per_second=float(note["tokens_per_second"]),
-                status=_status(candidate, champion),
-                pareto=False,
-                flops=int(note["train_flops"]),
-                kv_bytes=int(note["kv_bytes_per_token"]),
-            )
+    rows = [
+        _row(
+            rank,
+            candidate,
+            notes[candidate.commit],
+            parent=by_commit.get(candidate.parents[0], {}) if candidate.parents else {},
+            seed_model=seed_model,
+            at=(rung, loss),
+            champion=champion,
         )
+        for rank, (candidate, _, rung, loss) in enumerate(scored, 1)
+    ]
     failures = [failure for c in candidates if (failure := _failure(c, notes.get(c.commit, {})))]
     rejected = [notes[c.commit]["rejected"] for c in candidates if "rejected" in notes.get(c.commit, {})]
     kinds = Counter(failure.kind for failure in failures if failure.kind != "rejected")
@@ -81,6 +71,36 @@ def from_notes(
         log="drawn from refs and notes: the ledger is not there",
         sandbox=" and ".join(sorted({note["sandbox"] for note in notes.values() if "sandbox" in note}))
         or "?",
+    )
+
+
+def _row(
+    rank: int,
+    candidate: Candidate,
+    note: Mapping[str, str],
+    *,
+    parent: Mapping[str, float],
+    seed_model: Mapping[str, float],
+    at: tuple[str, float],
+    champion: Candidate | None,
+) -> Row:
+    """Write one line, of a score at a rung beside those of the parent and the seed model there."""
+    rung, loss = at
+    return Row(
+        rank=rank,
+        name=candidate.name,
+        words=candidate.words,
+        rung=rung,
+        loss=loss,
+        sigma=None,
+        versus_parent=loss - parent[rung] if rung in parent else None,
+        versus_seed=loss - seed_model[rung] if rung in seed_model else None,
+        params=int(note["params"]),
+        tokens_per_second=float(note["tokens_per_second"]),
+        status=_status(candidate, champion),
+        pareto=False,
+        flops=int(note["train_flops"]),
+        kv_bytes=int(note["kv_bytes_per_token"]),
     )
 
 

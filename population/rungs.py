@@ -1,11 +1,13 @@
 """The ladder of budgets: who is scored where, and who climbs next.
 
 Li et al., "A System for Massively Parallel Hyperparameter Tuning" (2020): asynchronous successive halving.
+Its quota alone lets a find wait until enough others are born, so whoever breaks the record climbs at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Callable, Collection
 
 
 class Rungs:
@@ -34,20 +36,29 @@ class Rungs:
         """Note that a candidate at `rung` has been sent to the next."""
         self._promoted[rung].add(number)
 
-    def promotable(self) -> tuple[int, int] | None:
+    def promotable(self, sigma: Callable[[int], float]) -> tuple[int, int] | None:
         """Name the next to climb as (number, its rung), the deepest first; None where nobody may.
 
-        At most 1/eta of those seen at a rung climb. Without that quota nearly every child of an improving
-        population is among the best so far, and climbs.
+        At most 1/eta of those seen at a rung climb, and who is better by more than `sigma` of the rung, in
+        nats, than all that have climbed. Without that quota nearly every child of an improving population is
+        among the best so far, and climbs.
         """
         for rung in reversed(range(self.top)):
             waiting = self.waiting(rung)
             if self.always in waiting:
                 return self.always, rung
-            climbed = len(self._promoted[rung] - {self.always})
-            if waiting and climbed < len(self.losses[rung]) // self.eta:
+            if waiting and (self._has_room(rung) or self._breaks_record(waiting[0], rung, sigma(rung))):
                 return waiting[0], rung
         return None
+
+    def _has_room(self, rung: int) -> bool:
+        climbed = len(self._promoted[rung] - {self.always})
+        return climbed < len(self.losses[rung]) // self.eta
+
+    def _breaks_record(self, number: int, rung: int, sigma: float) -> bool:
+        scores = self.losses[rung]
+        record = min((scores[n] for n in self._promoted[rung]), default=-math.inf)
+        return scores[number] < record - sigma
 
     def runners_up(self, number: int) -> list[tuple[int, int]]:
         """Name up to `number` that have not climbed, with their rungs: the deepest first, then the best."""

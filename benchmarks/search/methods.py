@@ -15,10 +15,8 @@ from population.settings import Settings
 
 Method = Callable[[Table, int, int], Iterator[Step]]  # table, FLOPs to spend, repetition
 
-_OURS = Settings(
-    tokens=144, unit="tokens", generations=100_000, update=1, crossover=0.0, objectives=("loss",)
-)
-_PLAIN = replace(_OURS, bandit=False, race_seeds=0, base_seeds=1, lag=1)
+_OURS = Settings(tokens=144, unit="tokens", generations=100_000, update=1, objectives=("loss",))
+_PLAIN = replace(_OURS, bandit=False, race_seeds=0, base_seeds=1, lag=1, crossover=0.0)
 _FOREVER = 1_000_000  # living
 _PROPOSALS = 200  # of Optuna: after some 150 it proposes what it knows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import statistics
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 from benchmarks.search.space import BASE, FACTORS, Point, Table, architecture, label
 from foundry.trial.outcome import Outcome, Scored
-from population.orders import Born, Menu, Order
+from population.orders import Birth, Born, Menu, Order
 from population.replay import NOTHING_NEW
 from population.search import Search
 from population.settings import SEED_MODEL, Settings
@@ -38,6 +39,7 @@ class Replay:
         self._table = table
         self.search = Search(settings, MENU)
         self._points: dict[int, Point] = {SEED_MODEL: BASE}
+        self._parents: dict[int, tuple[int, ...]] = {SEED_MODEL: ()}
         self._known = {BASE}
 
     def steps(self, flops: int) -> Iterator[Step]:
@@ -57,20 +59,46 @@ class Replay:
         if order.birth is None:
             self.search.introduce(order.number, Born(operator="", numbers={}))
             return True
-        rng = random.Random(f"edit/{self.search.settings.seed}/{order.number}")
-        parent = self._points[order.birth.parent]
-        for name in order.birth.operators:
+        for name, child in itertools.chain(self._of_two(order.birth), self._of_one(order.birth)):
+            if child not in self._known:
+                self._known.add(child)
+                self._points[order.number] = child
+                self.search.introduce(order.number, Born(operator=name, numbers={}))
+                return True
+        self.search.introduce(order.number, Born(operator="", numbers={}))
+        return False
+
+    def _of_one(self, birth: Birth) -> Iterator[tuple[str, Point]]:
+        """Yield the mutations of a parent, operator by operator, as the nursery tries them."""
+        self._parents[birth.number] = (birth.parent,)
+        rng = random.Random(f"edit/{self.search.settings.seed}/{birth.number}")
+        parent = self._points[birth.parent]
+        for name in birth.operators:
             place = list(FACTORS).index(name)
             values = [value for value in FACTORS[name] if value != parent[place]]
             for value in rng.sample(values, len(values)):
-                child = (*parent[:place], value, *parent[place + 1 :])
-                if child not in self._known:
-                    self._known.add(child)
-                    self._points[order.number] = child
-                    self.search.introduce(order.number, Born(operator=name, numbers={}))
-                    return True
-        self.search.introduce(order.number, Born(operator="", numbers={}))
-        return False
+                yield name, (*parent[:place], value, *parent[place + 1 :])
+
+    def _of_two(self, birth: Birth) -> Iterator[tuple[str, Point]]:
+        """Yield what both parents have changed since their last common ancestor, where that goes together."""
+        if birth.mate is None:
+            return
+        ancestor = max(self._ancestors(birth.parent) & self._ancestors(birth.mate))
+        if ancestor in (birth.parent, birth.mate):
+            return
+        self._parents[birth.number] = (birth.parent, birth.mate)
+        values = list(zip(*(self._points[n] for n in (ancestor, birth.parent, birth.mate)), strict=True))
+        if all(len({old, one, other}) < 3 for old, one, other in values):
+            yield "crossover", tuple(other if one == old else one for old, one, other in values)
+
+    def _ancestors(self, number: int) -> set[int]:
+        found, waiting = set(), [number]
+        while waiting:
+            member = waiting.pop()
+            if member not in found:
+                found.add(member)
+                waiting += self._parents[member]
+        return found
 
     def _outcome(self, order: Order) -> Outcome:
         point, height = self._points[order.number], self.search.settings.height

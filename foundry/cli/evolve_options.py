@@ -37,6 +37,8 @@ BOUNDS = {"max_params": "params", "max_kv_bytes": "kv_bytes_per_token"}  # field
 NAMED = ("seed_model", "init_from", "experiment", "dataset", "operators", "inherit", "budget", *BOUNDS)
 EXTENDS = ("generations",)  # what --resume may change
 
+_Options = tuple[tuple[str, Callable[[str], Any], str, str], ...]
+
 
 def plan(options: argparse.Namespace, home: Path) -> Plan:
     """Read what a new run is to do; `home` is where experiments/ lies."""
@@ -86,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
         prog="evolve.py", description="Evolve the source code of a language model."
     )
     decides = made.add_argument_group("what decides the run (recorded; --resume takes --generations alone)")
-    for flag, kind, metavar, text in _decisive():
+    for flag, kind, metavar, text in (*_extent(), *_beginning(), *_choices()):
         decides.add_argument(flag, type=kind, metavar=metavar, help=text)
     decides.add_argument(
         "--inherit", action="store_true", help="children start from their parent's weights, where they fit"
@@ -103,80 +105,47 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _decisive() -> tuple[tuple[str, Callable[[str], Any], str, str], ...]:
-    """List the options that decide a run: flag, kind, metavar, help."""
-    known = (selection.names(), OBJECTIVES, samplers.names())
-    policies, objectives, numbers = (", ".join(names) for names in known)
+def _extent() -> _Options:
+    """List the options that say how long a run is: flag, kind, metavar, help."""
     return (
-        (
-            "--generations",
-            whole_number,
-            "N",
-            "generations of births (default: 20, or as the budget lasts)",
-        ),
+        ("--generations", whole_number, "N", "generations of births (default: 20, or as the budget lasts)"),
         ("--budget", amount, "AMOUNT", "of the whole run, confirmation included: 60m, 2e15flops, 50Mtokens"),
-        (
-            "--population",
-            whole_number,
-            "N",
-            "births in a generation, for reading (default: 8)",
-        ),
-        (
-            "--tokens",
-            whole_number,
-            "N",
-            "of a full training of the seed model (default: the experiment's)",
-        ),
-        (
-            "--unit",
-            _unit,
-            "NAME",
-            "what all full trainings get alike: work (default), flops or tokens",
-        ),
+        ("--population", whole_number, "N", "births in a generation, for reading (default: 8)"),
+        ("--tokens", whole_number, "N", "of a full training of the seed model (default: the experiment's)"),
+        ("--unit", _unit, "NAME", "what all full trainings get alike: work (default), flops or tokens"),
+    )
+
+
+def _beginning() -> _Options:
+    """List the options that say what a run starts from."""
+    models = (
+        "a model of foundry/models, a path, or zoo:NAME for a model of `foundry zoo`, zoo:DIR for one of "
+        "Hugging Face (default: the experiment's)"
+    )
+    weights = "start from these weights: a checkpoint, or a package that carries one"
+    return (
         ("--seed", int, "N", "the same seed gives the same commits (default: 0)"),
-        (
-            "--seed-model",
-            str,
-            "NAME",
-            "a model of foundry/models, a path, or zoo:NAME for a model of `foundry zoo`, zoo:DIR for one of "
-            "Hugging Face (default: the experiment's)",
-        ),
-        (
-            "--init-from",
-            str,
-            "PATH",
-            "start from these weights: a checkpoint, or a package that carries one",
-        ),
+        ("--seed-model", str, "NAME", models),
+        ("--init-from", str, "PATH", weights),
         ("--experiment", str, "FILE", "what to start from (default: experiments/evolve.yaml)"),
         ("--dataset", str, "NAME", "shakespeare_char, or the path of a text"),
+    )
+
+
+def _choices() -> _Options:
+    """List the options that say who is born, who lives and what is allowed."""
+    known = (selection.names(), OBJECTIVES, samplers.names())
+    policies, objectives, numbers = (", ".join(names) for names in known)
+    lag = "trials that may outlast a decision (default: 3); N + 1 workers are busy"
+    return (
         ("--operators", _names, "A,B", "use these operators only"),
-        (
-            "--policy",
-            str,
-            "NAME",
-            f"who becomes a parent: {policies} (default: tournament)",
-        ),
-        (
-            "--objectives",
-            _names,
-            "A,B",
-            f"to be small, of {objectives} (default: loss,work)",
-        ),
+        ("--policy", str, "NAME", f"who becomes a parent: {policies} (default: tournament)"),
+        ("--objectives", _names, "A,B", f"to be small, of {objectives} (default: loss,work)"),
         ("--max-params", whole_number, "N", "refuse models with more parameters"),
         ("--max-kv-bytes", whole_number, "N", "refuse models whose cache takes more bytes per token"),
-        (
-            "--sampler",
-            str,
-            "NAME",
-            f"of the experiment's numbers: {numbers} (default: tpe)",
-        ),
+        ("--sampler", str, "NAME", f"of the experiment's numbers: {numbers} (default: tpe)"),
         ("--islands", whole_number, "N", "populations that exchange their best now and then (default: 1)"),
-        (
-            "--lag",
-            whole_number,
-            "N",
-            "trials that may outlast a decision (default: 3); N + 1 workers are busy",
-        ),
+        ("--lag", whole_number, "N", lag),
         ("--finalists", whole_number, "N", "how many are confirmed with fresh seeds (default: 3)"),
         ("--trial-seconds", whole_number, "N", "limit of one trial (default: 900)"),
         ("--trial-memory", whole_number, "MB", "limit of one trial (default: 2048)"),

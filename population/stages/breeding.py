@@ -40,7 +40,7 @@ class Breeding:
         """Return a race's next trial, else a promotion, else a birth; at last those who fill the final."""
         if order := self.races.propose():
             return order
-        if climber := self._archive.rungs.promotable():
+        if climber := self._archive.rungs.promotable(self._archive.sigma):
             return self._promotion(*climber)
         if self._may_bear():
             return self._birth()

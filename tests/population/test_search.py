@@ -123,15 +123,28 @@ def test_too_few_finalists_are_topped_up() -> None:
 
 
 def test_the_best_of_its_rung_climbs() -> None:
+    def sigma(rung: int) -> float:
+        return 0.1
+
     rungs = Rungs(3, 3, always=-1)
     for number, loss in enumerate([2.4, 2.1, 2.3, 2.2, 2.6]):
         rungs.record(number, 0, loss)
-    assert rungs.promotable() == (1, 0)
+    assert rungs.promotable(sigma) == (1, 0)
     rungs.promote(1, 0)
-    assert rungs.promotable() is None  # one of five: the quota of a third is spent
+    assert rungs.promotable(sigma) is None  # one of five: the quota of a third is spent
     rungs.record(5, 0, 2.15)
-    assert rungs.promotable() == (5, 0)
+    assert rungs.promotable(sigma) == (5, 0)
     assert rungs.waiting(0) == [5, 3, 2, 0, 4]
+
+
+def test_a_record_climbs_whatever_the_quota() -> None:
+    rungs = Rungs(3, 3, always=-1)
+    for number, loss in enumerate([2.4, 2.1, 2.3]):
+        rungs.record(number, 0, loss)
+    rungs.promote(1, 0)
+    rungs.record(3, 0, 2.07)
+    assert rungs.promotable(lambda rung: 0.05) is None  # within the noise
+    assert rungs.promotable(lambda rung: 0.02) == (3, 0)
 
 
 def test_confirmation_uses_fresh_seeds_and_an_unseen_split() -> None:
