@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,28 +13,19 @@ from rich.table import Table
 
 from foundry.cli.curves import POINTS, curve, draw, require_drawable
 from foundry.cli.edge import guarded
-from foundry.cli.job_log import JobLog
 from foundry.cli.paired import (
     LEVEL,
     SPLIT,
-    Outcomes,
     Result,
     Side,
-    count_missing,
     require_same_data,
     result,
     side,
-    train,
 )
 from foundry.cli.pool_options import add_pool_options
 from foundry.cli.prepared import prepare, read_text
-from foundry.cli.sandbox import chosen
-from foundry.errors import UserError
-from foundry.trial.job import Job, Limits
-from foundry.trial.outcome import Outcome, Scored
-from foundry.trial.pool import Pool
+from foundry.cli.together import train_all
 from population import figures
-from population.search import describe
 from population.statistics import Comparison, compare, two_sided
 
 
@@ -61,7 +51,7 @@ def _compare(options: argparse.Namespace, console: Console) -> int:
     if options.curves:
         require_drawable(options.curves)
     sides = _sides((options.a, options.b), options.seeds, POINTS if options.curves else 1)
-    outcomes = _trained(sides, options, Console(stderr=True))
+    outcomes = train_all(sides, options, Console(stderr=True))
     a, b = (result(each, outcomes) for each in sides)
     curves = [curve(each, outcomes) for each in sides] if options.curves else []
     difference, p_value = compare(b.losses, a.losses), two_sided(b.losses, a.losses)
@@ -85,29 +75,6 @@ def _sides(paths: Sequence[str], seeds: int, points: int) -> list[Side]:
         if len(set(names)) == len(sides):
             break
     return [replace(each, name=name) for each, name in zip(sides, names, strict=True)]
-
-
-def _trained(sides: Sequence[Side], options: argparse.Namespace, console: Console) -> Outcomes:
-    outcomes: Outcomes = {}
-    log = JobLog(console, count_missing(sides, outcomes))
-
-    def tell(side: Side, job: Job, outcome: Outcome) -> None:
-        log.print(side, job, outcome)
-        if not isinstance(outcome, Scored):
-            raise UserError(f"{side.name} cannot be compared: seed {job.seed} {describe(outcome)}")
-
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Pool(
-            options.jobs,
-            checkpoints=Path(folder),
-            limits=Limits(seconds=options.trial_seconds),
-            preload=sides[0].trainings[0][0].experiment,
-            sandbox=chosen(options, *(each.trainings[0][0].experiment for each in sides)),
-        ) as pool,
-    ):
-        train(sides, pool, outcomes, tell)
-    return outcomes
 
 
 def _table(*results: Result) -> Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +11,13 @@ from rich.console import Console
 
 from foundry.cli.compare import verdict as in_words
 from foundry.cli.edge import guarded
-from foundry.cli.job_log import JobLog
-from foundry.cli.paired import Outcomes, Side, count_missing, result, train
+from foundry.cli.paired import Side, result
 from foundry.cli.pool_options import add_pool_options, whole_number
 from foundry.cli.run import LEDGER, Plan, plan_of
-from foundry.cli.sandbox import chosen
+from foundry.cli.together import train_all
 from foundry.errors import UserError
 from foundry.training import experiment
-from foundry.trial.job import Job, Limits
-from foundry.trial.outcome import Outcome, Scored
-from foundry.trial.pool import Pool
+from foundry.trial.job import Job
 from genome import Arena, Candidate
 from operators import numbers
 from population.ledger import Ledger
@@ -72,7 +68,7 @@ def _longer(run: _Finished, options: argparse.Namespace) -> str:
     if len(numbers_of) < 2:
         raise UserError(f"{options.arena} has fewer than two candidates at the full budget: nothing to rank")
     sides = [_side(run, number, options.times) for number in numbers_of]
-    outcomes = _trained(sides, options)
+    outcomes = train_all(sides, options, Console(stderr=True))
     longer = [result(side, outcomes).loss for side in sides]
     return transfer([top[number] for number in numbers_of], longer, options.times).sentence
 
@@ -83,7 +79,7 @@ def _wider(run: _Finished, options: argparse.Namespace) -> str:
     sides = [
         _widened(run, number, options.width, options.seeds) for number in (SEED_MODEL, run.champion.number)
     ]
-    outcomes = _trained(sides, options)
+    outcomes = train_all(sides, options, Console(stderr=True))
     seed, champion = (result(side, outcomes).losses for side in sides)
     difference = compare(champion, seed)
     return in_words(f"The champion, {options.width} times as wide,", difference, two_sided(champion, seed))
@@ -147,26 +143,3 @@ def _widened(run: _Finished, number: int, times: int, seeds: int) -> Side:
         for seed in range(seeds)
     ]
     return Side("the champion" if number != SEED_MODEL else "the seed model", tuple((job,) for job in jobs))
-
-
-def _trained(sides: Sequence[Side], options: argparse.Namespace) -> Outcomes:
-    outcomes: Outcomes = {}
-    log = JobLog(Console(stderr=True), count_missing(sides, outcomes))
-
-    def tell(side: Side, job: Job, outcome: Outcome) -> None:
-        log.print(side, job, outcome)
-        if not isinstance(outcome, Scored):
-            raise UserError(f"{side.name} cannot be trained so: {outcome}")
-
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Pool(
-            options.jobs,
-            checkpoints=Path(folder),
-            limits=Limits(seconds=options.trial_seconds),
-            preload=sides[0].trainings[0][0].experiment,
-            sandbox=chosen(options, *(each.trainings[0][0].experiment for each in sides)),
-        ) as pool,
-    ):
-        train(sides, pool, outcomes, tell)
-    return outcomes
