@@ -51,6 +51,7 @@ training:
   eval_interval: 48
 data:
   dataset: shakespeare_char
+  split: contiguous
 """
 
 Point = tuple[str, ...]  # a value for each factor, in the order of FACTORS

@@ -169,9 +169,11 @@ def unselected(data: Data) -> Dataset:
 
 def _encoded(corpus: Corpus, tokenizer: Tokenizer) -> dict[str, Split]:
     """Encode a text in memory."""
-    splits = {}
+    read: dict[tuple[str, ...], list[tuple[NDArray[np.uint32], int]]] = {}
     for names, pieces in corpus.parts():
-        chunks = list(encoded(pieces, tokenizer))
+        read.setdefault(names, []).extend(encoded(pieces, tokenizer))
+    splits = {}
+    for names, chunks in read.items():
         tokens = np.concatenate([tokens for tokens, _ in chunks]).astype(width(tokenizer.vocab_size))
         if not len(tokens):
             raise UserError(f"data {corpus.text.name!r}: its filters leave nothing to train on")

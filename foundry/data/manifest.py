@@ -15,19 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from foundry.data import byte_pairs, characters
+from foundry.data import byte_pairs, characters, splits
 from foundry.data.byte_pairs import RANKS, BytePairs
 from foundry.data.characters import Characters
 from foundry.data.pretrained import tokenizer as pretrained
 from foundry.data.pretrained.opening import read as open_pretrained
 from foundry.data.pretrained.tokenizer_json import FILE
 from foundry.data.settings import Data
-from foundry.data.splits import SCHEMES, Split
+from foundry.data.splits import Split
 from foundry.data.texts import MANIFEST
 from foundry.data.tokenizer import Tokenizer, width
 from foundry.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def read_manifest(name: str) -> Manifest:
         dtype = body.pop("dtype")
         files = {split: _token_file(part) for split, part in body.pop("splits").items()}
         manifest = Manifest(**{**body, "filters": tuple(body["filters"]), "splits": files})
-        if list(files) != list(SCHEMES[manifest.split]) or width(manifest.vocab_size).name != dtype:
+        if list(files) != splits.names(manifest.split) or width(manifest.vocab_size).name != dtype:
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         if isinstance(error, UserError):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
-from foundry.data import splits
+import numpy as np
+from numpy.typing import NDArray
+
 from foundry.data.manifest import Manifest, TokenFile
 from foundry.data.reading import Corpus, encoded
 from foundry.data.settings import Data
-from foundry.data.texts import Piece
 from foundry.data.tokenizer import Tokenizer, width
 from foundry.data.vocabulary import tokenizer_for
 from foundry.errors import UserError
@@ -40,7 +43,7 @@ def prepare(data: Data, out: Path, say: Callable[[str], None] = lambda _: None) 
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error.strerror}") from None
     try:
-        files = dict(_write(corpus, tokenizer, partial, say))
+        files = _write(corpus, tokenizer, partial, say)
         manifest = Manifest(
             name=data.dataset,
             text_sha256=corpus.scan.sha256,
@@ -52,7 +55,7 @@ def prepare(data: Data, out: Path, say: Callable[[str], None] = lambda _: None) 
             vocab_size=tokenizer.vocab_size,
             filters=data.filters,
             dedupe=data.dedupe,
-            splits={name: files[name] for name in splits.SCHEMES[data.split]},
+            splits=files,
         )
         manifest.write(partial)
         partial.rename(out)
@@ -64,25 +67,45 @@ def prepare(data: Data, out: Path, say: Callable[[str], None] = lambda _: None) 
 
 def _write(
     corpus: Corpus, tokenizer: Tokenizer, folder: Path, say: Callable[[str], None]
-) -> Iterator[tuple[str, TokenFile]]:
-    """Write each part of the text under the name of the first split that it serves; yield every split."""
-    for names, pieces in corpus.parts():
-        file = _write_part(pieces, tokenizer, folder / f"{names[0]}.bin")
+) -> dict[str, TokenFile]:
+    """Write each split under its name, those that are the same under that of the first; return all."""
+    with ExitStack() as closing:
+        writers: dict[tuple[str, ...], _Writer] = {}
+        for names, pieces in corpus.parts():
+            if names not in writers:
+                path = folder / f"{names[0]}.bin"
+                writers[names] = _Writer(closing.enter_context(path.open("wb")), path.name)
+            writers[names].write(encoded(pieces, tokenizer), width(tokenizer.vocab_size))
+    files = {}
+    for names, writer in writers.items():
+        file = writer.written()
         if not file.tokens:
             raise UserError(f"data {corpus.text.name!r}: its filters leave nothing to train on")
         say(f"{file.file}: {file.tokens:,} tokens of {file.bytes_per_token:.3f} bytes")
-        yield from ((name, file) for name in names)
+        files.update(dict.fromkeys(names, file))
+    return files
 
 
-def _write_part(pieces: Iterator[Piece], tokenizer: Tokenizer, path: Path) -> TokenFile:
-    dtype = width(tokenizer.vocab_size)
-    digest = hashlib.sha256()
-    n_tokens = n_bytes = 0
-    with path.open("wb") as file:
-        for tokens, size in encoded(pieces, tokenizer):
+class _Writer:
+    """Appends token ids to a file, and counts."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file = file
+        self._name = name
+        self._digest = hashlib.sha256()
+        self._tokens = self._bytes = 0
+
+    def write(
+        self, chunks: Iterable[tuple[NDArray[np.uint32], int]], dtype: np.dtype[np.unsignedinteger]
+    ) -> None:
+        """Append the tokens of some chunks; with each comes how many bytes it spells."""
+        for tokens, size in chunks:
             raw = tokens.astype(dtype).tobytes()
-            file.write(raw)
-            digest.update(raw)
-            n_tokens += len(tokens)
-            n_bytes += size
-    return TokenFile(path.name, n_tokens, n_bytes, digest.hexdigest())
+            self._file.write(raw)
+            self._digest.update(raw)
+            self._tokens += len(tokens)
+            self._bytes += size
+
+    def written(self) -> TokenFile:
+        """Say what the file holds."""
+        return TokenFile(self._name, self._tokens, self._bytes, self._digest.hexdigest())

@@ -61,19 +61,21 @@ class Corpus:
                 "too short to split and train on"
             )
 
-    def parts(self) -> Iterator[tuple[list[str], Iterator[Piece]]]:
+    def parts(self) -> Iterator[tuple[tuple[str, ...], Iterator[Piece]]]:
         """Read the parts of the text in order, each before the next, with the splits that it serves.
+
+        Some parts serve the same ones: together they are those splits.
 
         The first is for training. Only that one is filtered and rid of duplicates: validation is the same
         whatever is trained on.
         """
-        names = list(splits.parts(self.data.split).values())
+        parts = splits.parts(self.data.split)
         stops = splits.ends(self.data.split, self.scan.characters)
         numbered = splits.cut(self.text.read(), stops)
         for part, group in itertools.groupby(numbered, key=lambda item: item[0]):
             whole = (piece for _, piece in group)
             chosen = select(whole, self.data, documents=self.text.collection) if part == 0 else whole
-            yield names[part], chosen
+            yield parts[part].names, chosen
 
     def identity(self, tokenizer: Tokenizer) -> str:
         """Hash all that the tokens of the splits depend on.

@@ -154,7 +154,7 @@ def _spoil(folder: Path, key: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("format", 2, "was prepared in another format"),
+        ("format", 1, "was prepared in another format"),
         ("dtype", "uint32", "manifest.json is missing or damaged"),
         ("vocab_size", 10, "manifest.json is missing or damaged"),
         ("split", "standart", "manifest.json is missing or damaged"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -85,12 +86,11 @@ def read_conversations(data: Data, settings: Conversations) -> Chats:
     path = Path(data.dataset)
     found = read(path, skip=settings.bad_records == "skip")
     groups = _split(found.conversations, data)
-    texts = [text_of(form.written(conversation)) for group in groups for conversation in group]
+    texts = [text_of(form.written(conversation)) for conversation in itertools.chain(*groups.values())]
     text = Text(data.dataset, True, functools.partial(_documents, texts))
     corpus = Corpus(text, scan(text), replace(data, dataset=DATASET))
     _, tokenizer = tokenizer_for(data, [corpus])
-    made = [_turns(group, form, tokenizer, settings) for group in groups]
-    named = zip(splits.parts(data.split).values(), made, strict=True)
+    made = [_turns(group, form, tokenizer, settings) for group in groups.values()]
     whole = [corpus.scan.sha256, tokenizer.sha256, data.split, settings.format, settings.loss_on]
     if settings.loss_on == WORDS:  # whatever they are written as
         asked = [repr(found.conversations), *(_learned(turns) for turns in made)]
@@ -99,7 +99,7 @@ def read_conversations(data: Data, settings: Conversations) -> Chats:
         name=data.dataset,
         sha256=hashlib.sha256(json.dumps(whole).encode("utf-8")).hexdigest(),
         tokenizer=tokenizer,
-        splits={name: turns for names, turns in named for name in names},
+        splits={name: turns for names, turns in zip(groups, made, strict=True) for name in names},
         notes=found.notes(data.dataset),
     )
 
@@ -113,10 +113,9 @@ def _require_plain(data: Data) -> None:
             raise UserError(f"data.{name} does not go with data.conversations")
 
 
-def _split(conversations: Sequence[Conversation], data: Data) -> list[Sequence[Conversation]]:
-    stops = splits.ends(data.split, len(conversations))
-    groups = [conversations[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
-    if not all(groups):
+def _split(conversations: Sequence[Conversation], data: Data) -> dict[tuple[str, ...], list[Conversation]]:
+    groups = splits.dealt(data.split, conversations)
+    if not all(groups.values()):
         raise UserError(
             f"data {data.dataset!r} has {len(conversations)} conversations, too few for split {data.split}"
         )
