@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import signal
@@ -103,7 +104,12 @@ def _at_first(session: Session) -> str:
 def _session(options: argparse.Namespace, ready: Prepared, world: World, stack: ExitStack) -> Session:
     """Set the training up, or go on with it; nothing is written before everything is checked."""
     folder = Path(options.out or Path("runs", "train", ready.experiment.name))
-    files = {"model.py": ready.model, "experiment.yaml": ready.text}
+    origin = {"seed": options.seed, "data_sha256": ready.dataset.sha256}
+    files = {
+        "model.py": ready.model,
+        "experiment.yaml": ready.text,
+        "origin.json": json.dumps(origin, indent=1) + "\n",
+    }
     if world.first and options.resume:
         folders.require_same(folder, files)
     elif world.first:

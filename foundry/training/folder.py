@@ -38,5 +38,6 @@ def require_same(folder: Path, files: Mapping[str, str]) -> None:
             raise UserError(f"{folder} holds no training to resume")
         if (folder / name).read_text("utf-8") != text:
             raise UserError(
-                f"{folder / name} is of another training: give the same settings, or another --out"
+                f"{folder / name} is of another training: give the same settings, data and seed, "
+                "or another --out"
             )

@@ -134,19 +134,21 @@ def test_a_folder_is_not_overwritten(
     assert "is of another training" in capsys.readouterr().err
 
 
-def test_another_text_with_another_vocabulary_is_not_gone_on_with(
-    arguments: list[str], tmp_path: Path
+@pytest.mark.parametrize("what", ["data", "seed"])
+def test_a_training_goes_on_with_its_own_data_and_seed(
+    what: str, arguments: list[str], tmp_path: Path
 ) -> None:
     out = str(tmp_path / "out")
     assert main([*arguments, out]) == 0
-    text = (tmp_path / "text.txt").read_text()
-    size = len(set(text))
-    (tmp_path / "text.txt").write_text(text.replace("e", "a").replace("t", "s"))
-    command = [sys.executable, "-m", "foundry", *arguments, out, "--resume"]
+    if what == "data":
+        text = tmp_path / "text.txt"
+        text.write_text(text.read_text()[::-1])  # of the same size and vocabulary
+    seed = ["--seed", "1"] if what == "seed" else []
+    command = [sys.executable, "-m", "foundry", *arguments, out, "--resume", *seed]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    sentence = f"latest.safetensors was trained with a vocabulary of {size}, the data has {size - 2}\n"
-    assert done.stderr == f"foundry train: checkpoint {sentence}"
+    sentence = "is of another training: give the same settings, data and seed, or another --out\n"
+    assert done.stderr == f"foundry train: {out}/origin.json {sentence}"
 
 
 def test_a_loss_that_explodes_ends_with_the_last_good_checkpoint(
