@@ -27,6 +27,7 @@ from foundry import gates
 from foundry.errors import UserError
 from foundry.training import experiment
 from operators import Edit, Source
+from operators.operator import offers
 from operators.syntax.experiment import read_experiment
 from operators.syntax.program import read_program
 
@@ -131,8 +132,8 @@ def applied(source: Source, edit: Edit) -> Source:
         Exception: whatever an operator raises, which it never should.
     """
     child = operators.apply(source, edit)
-    read_program.cache_clear()
-    read_experiment.cache_clear()
+    for cache in (read_program, read_experiment, offers):
+        cache.cache_clear()
     if operators.apply(source, edit) != child:
         raise BrokenPromiseError(f"{edit} gives something else the second time")
     program = read_program(child.model)

@@ -33,12 +33,12 @@ from operators.syntax.attention import Attention, attentions
 from operators.syntax.experiment import Experiment, read_experiment
 from operators.syntax.kv_heads import Counted, counted, group, groups, heads_of
 from operators.syntax.latent import latent
-from operators.syntax.lengths import LENGTHS
+from operators.syntax.lengths import context, local_window
 from operators.syntax.patch import Patch
 from operators.syntax.program import Class, Program, read_program
 from operators.syntax.projections import projections
 from operators.syntax.stack import stack
-from operators.syntax.tree import leaf, number
+from operators.syntax.tree import leaf
 
 _SIZES = {  # at a block of 1024, longer ones cost as much as attending to everything
     SLIDING: (8, 16, 32, 64, 128, 256),
@@ -48,7 +48,6 @@ _SIZES = {  # at a block of 1024, longer ones cost as much as attending to every
 _SHARE = {SLIDING: 2, BLOCK_SPARSE: 4, STRIDED: 2}  # of the context that a size may be, at least
 _PERIODS = (2, 4)
 _GROUPS = (1, 2, 4, 8)
-_LONG = 1024  # the context of a program that does not say
 
 
 class AttentionKind(ModelOperator):
@@ -205,7 +204,7 @@ def _grouped(program: Program, experiment: Experiment, spot: Attention, site: st
 
 def _patterns(program: Program, experiment: Experiment, spot: Attention, site: str) -> Iterator[Offer]:
     """Offer what a token may attend to: everything before it, or a part."""
-    length = _length(program, experiment)
+    length = context(program, experiment)
     layer, whole = sparse(program, spot), dense(program, spot)
     if layer is not None:
         kind = f"{layer.kind}_{size_of(layer)}"
@@ -259,7 +258,7 @@ def _global(
         if depth is None or period <= depth:
             path = f"{layers.blocks}[{period - 1}::{period}]"
             loop = (path, held[0], period)
-            window = min(max(_length(program, experiment) // 4, 8), 256)
+            window = local_window(program, experiment)
             rewrite = partial(_widened, program, layers.made, now, window, loop)
             yield Offer(f"local_global_{period}", site, rewrite)
 
@@ -281,19 +280,6 @@ def _widened(
         f"    block.{attention}.{name}.window = None",
     )
     return patch.code()
-
-
-def _length(program: Program, experiment: Experiment) -> int:
-    """Return the context length that the experiment or the configuration gives."""
-    for field in LENGTHS:
-        given = experiment.integer(f"model_args.{field}")
-        if given is not None:
-            return given
-    for field, node in program.config_defaults():
-        value = number(node.value) if field in LENGTHS and node.value is not None else None
-        if isinstance(value, int):
-            return value
-    return _LONG
 
 
 OPERATOR = AttentionKind()

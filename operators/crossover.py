@@ -37,14 +37,15 @@ def _model(base: str, ours: str, theirs: str) -> str:
         return ours
     if ours == base:
         return theirs
-    merged = merged_module(*(_parsed(text) for text in (base, ours, theirs)))
+    modules = [_parsed(text) for text in (base, ours, theirs)]
+    merged = merged_module(*modules)
     try:
         lost = dangling(merged.code) - dangling(ours) - dangling(theirs)
     except SyntaxError as error:
         raise ConflictError(f"the changes do not add up to valid Python: {error.msg}") from None
     if lost:
         raise ConflictError(f"one removes {', '.join(sorted(lost))}, which the other has come to need")
-    used = used_names(ours) & used_names(theirs)
+    used = used_names(modules[1]) & used_names(modules[2])
     defined = {item.name.value for item in merged.body if isinstance(item, (cst.ClassDef, cst.FunctionDef))}
     return tidied(merged, used, defined)
 

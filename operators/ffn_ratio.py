@@ -8,17 +8,35 @@ import libcst as cst
 
 from operators.operator import Example, ModelOperator, Offer, place, sentence
 from operators.source import Edit
-from operators.syntax.encoder import encoder_layers, given
 from operators.syntax.experiment import Experiment
 from operators.syntax.experts import expert_classes
-from operators.syntax.feedforward import feed_forwards, is_linear, linear_sizes
+from operators.syntax.feedforward import feed_forwards
 from operators.syntax.patch import Patch
 from operators.syntax.program import Program
-from operators.syntax.sequential import UNITS
-from operators.syntax.tree import argument, leaf, number
-from operators.syntax.widths import Rewidened, Width, read_width, rewidened, scope_of, value_of
+from operators.syntax.ratios import hidden_widths
+from operators.syntax.tree import leaf, number
+from operators.syntax.widths import Rewidened, Width, rewidened, value_of
 
 _RATIOS = (Fraction(2), Fraction(8, 3), Fraction(3), Fraction(4), Fraction(6), Fraction(8))
+
+_CONFIGURED = """\
+from dataclasses import dataclass
+from torch import nn
+
+@dataclass
+class Config:
+    hidden_size: int = 96
+    intermediate_size: int = 256  # of the feed-forward
+
+class MLP(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.up = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.down = nn.Linear(config.intermediate_size, config.hidden_size)
+
+    def forward(self, x):
+        return self.down(nn.functional.gelu(self.up(x)))
+"""
 
 
 class FFNRatio(ModelOperator):
@@ -57,45 +75,7 @@ class MLP(nn.Module):
             "    return nn.Sequential(nn.Linear(dim, hidden), nn.SiLU(), nn.Linear(hidden, dim))\n",
             "4",
         ),
-        Example(
-            """\
-from dataclasses import dataclass
-from torch import nn
-
-@dataclass
-class Config:
-    hidden_size: int = 96
-    intermediate_size: int = 256  # of the feed-forward
-
-class MLP(nn.Module):
-    def __init__(self, config):
-        super().__init__()
-        self.up = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.down = nn.Linear(config.intermediate_size, config.hidden_size)
-
-    def forward(self, x):
-        return self.down(nn.functional.gelu(self.up(x)))
-""",
-            """\
-from dataclasses import dataclass
-from torch import nn
-
-@dataclass
-class Config:
-    hidden_size: int = 96
-    intermediate_size: int = 384  # of the feed-forward
-
-class MLP(nn.Module):
-    def __init__(self, config):
-        super().__init__()
-        self.up = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.down = nn.Linear(config.intermediate_size, config.hidden_size)
-
-    def forward(self, x):
-        return self.down(nn.functional.gelu(self.up(x)))
-""",
-            "4",
-        ),
+        Example(_CONFIGURED, _CONFIGURED.replace("= 256", "= 384"), "4"),
         Example("import torch.nn as nn\n\ndef c_attn(n_embd):\n    return nn.Linear(n_embd, 3 * n_embd)\n"),
     )
 
@@ -112,54 +92,12 @@ class MLP(nn.Module):
 def _of_products(program: Program) -> Iterator[Offer]:
     """Offer other ratios where a linear layer puts out, and another takes in, a number times a width."""
     experts = expert_classes(program)
-    for hidden in (*_hidden_widths(program), *_of_encoder_layers(program), *_of_callers(program)):
+    for hidden in hidden_widths(program):
         site = f"{program.owner(hidden.nodes[0])}:{_kind(program, experts, hidden)}{hidden.ratio}"
         for ratio in _RATIOS:
             plan = rewidened(program, hidden, ratio) if ratio != hidden.ratio else None
             if plan is not None:
                 yield Offer(str(ratio).replace("/", "-"), site, partial(_planned, program, plan))
-
-
-def _hidden_widths(program: Program) -> Iterator[Width]:
-    sides: dict[tuple[cst.CSTNode, Fraction, str], dict[int, cst.BaseExpression]] = {}
-    whole: set[tuple[cst.CSTNode, str]] = set()  # what layers take in or put out as it is
-    for call in program.all(cst.Call):
-        scope = scope_of(program, call)
-        if scope is None or not (is_linear(call) or leaf(call.func) in UNITS):
-            continue
-        for side, arg in enumerate(linear_sizes(call)):
-            value = value_of(program, arg.value) if arg is not None else None
-            if arg is not None and value is not None and value[1] and 1 < value[0] <= 16:
-                sides.setdefault((scope, *value), {})[side] = arg.value
-            if value is not None and value[0] == 1:
-                whole.add((scope, value[1]))
-    for (scope, _, base), found in sides.items():
-        hidden = read_width(program, found[0]) if len(found) == 2 and (scope, base) in whole else None
-        if hidden is not None:
-            yield hidden
-
-
-def _of_encoder_layers(program: Program) -> Iterator[Width]:
-    """Yield the hidden widths that torch's own layers are given as a number times the model's."""
-    for call in encoder_layers(program):
-        model, hidden = given(call, "d_model"), given(call, "dim_feedforward")
-        base = value_of(program, model.value) if model is not None else None
-        width = read_width(program, hidden.value) if hidden is not None else None
-        if base is not None and base[0] == 1 and width is not None and width.base == base[1]:
-            yield width
-
-
-def _of_callers(program: Program) -> Iterator[Width]:
-    """Yield the hidden widths that whoever makes a feed-forward layer gives it as an argument."""
-    for layer in feed_forwards(program):
-        taken, name = layer.owner.parameters(), layer.hidden.base
-        calls = [call for call in program.all(cst.Call) if leaf(call.func) == layer.owner.name]
-        if layer.hidden.ratio != 1 or name not in taken or len(calls) != 1:
-            continue
-        arg = argument(calls[0], taken.index(name), name)
-        width = read_width(program, arg.value) if arg is not None else None
-        if width is not None and 1 < width.ratio <= 16:
-            yield width
 
 
 def _kind(program: Program, experts: set[str], hidden: Width) -> str:

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 from operators.source import Edit, Source
@@ -76,11 +77,11 @@ class Operator(ABC):
 
     def sites(self, source: Source) -> list[Edit]:
         """List every edit that this operator offers, in stable order; where none applies, an empty list."""
-        return [Edit(self.name, offer.variant, offer.site) for offer in self._distinct(source)]
+        return [Edit(self.name, offer.variant, offer.site) for offer in offers(self, source)]
 
     def apply(self, source: Source, edit: Edit) -> Source:
         """Return the edited source. Raises ValueError if `edit` is not among `sites(source)`."""
-        for offer in self._distinct(source):
+        for offer in offers(self, source):
             if Edit(self.name, offer.variant, offer.site) == edit:
                 return self._rewritten(source, offer.rewrite())
         raise ValueError(f"{edit.operator} {edit.variant} does not apply at {edit.site!r} in this source")
@@ -95,6 +96,12 @@ class Operator(ABC):
             seen[offer.variant, offer.site] += 1
             count = seen[offer.variant, offer.site]
             yield offer if count == 1 else replace(offer, site=f"{offer.site}#{count}")
+
+
+@lru_cache(maxsize=8)  # edits are applied soon after they were listed
+def offers(operator: Operator, source: Source) -> tuple[Offer, ...]:
+    """Return what an operator offers for a source, each under a name of its own."""
+    return tuple(operator._distinct(source))
 
 
 class ModelOperator(Operator):

@@ -20,7 +20,7 @@ from operators.syntax.lengths import LENGTHS
 from operators.syntax.patch import Patch
 from operators.syntax.positions import learned_positions, put_in, take_out
 from operators.syntax.program import Program, read_program
-from operators.syntax.rotary import rotary_part, rotate, rotations, with_part, without_rotation
+from operators.syntax.rotary import bases, rotary_part, rotate, rotations, with_part, without_rotation
 from operators.syntax.scores import biases, put_bias, take_out_bias
 from operators.syntax.tree import dotted, names, number, text
 
@@ -194,7 +194,7 @@ def _add(bare: Program, patch: Patch, scheme: _Scheme, name: str, part: int) -> 
 
 def _thetas(program: Program, experiment: Experiment) -> Iterator[Offer]:
     """Offer other rotary bases: in the configuration's default, or in the layer's own."""
-    for node, label in _theta_literals(program, experiment):
+    for node, label in bases(program, experiment):
         value = number(node)
         for theta in _THETAS:
             if value is not None and theta != value:
@@ -203,17 +203,6 @@ def _thetas(program: Program, experiment: Experiment) -> Iterator[Offer]:
                     label,
                     partial(_with_theta, program, node, theta),
                 )
-
-
-def _theta_literals(program: Program, experiment: Experiment) -> Iterator[tuple[cst.BaseExpression, str]]:
-    fields = [(field, node) for field, node in program.config_defaults() if "theta" in field]
-    for field, node in fields:
-        if node.value is not None and not experiment.sets(field):
-            yield node.value, field
-    for owner in program.classes.values() if not fields else ():
-        for param in owner.init.params.params if owner.init is not None else ():
-            if param.default is not None and param.name.value in ("theta", "rope_theta", "rope_base"):
-                yield param.default, f"{owner.name}.{param.name.value}"
 
 
 def _with_theta(program: Program, node: cst.BaseExpression, theta: float) -> str:

@@ -8,11 +8,13 @@ from functools import partial
 
 from operators.operator import Example, ModelOperator, Offer, place, sentence
 from operators.source import Edit
-from operators.syntax.attention import Attention, attentions
+from operators.syntax.attention import HEADS, Attention, attentions
 from operators.syntax.experiment import Experiment
+from operators.syntax.own_config import differs
 from operators.syntax.passing import Step, pass_down, route
 from operators.syntax.patch import Patch
 from operators.syntax.program import Class, Program
+from operators.syntax.projections import KV_HEADS
 from operators.syntax.stack import Stack, fresh, looped, stack
 from operators.syntax.tree import names
 from operators.syntax.values import value_name
@@ -102,6 +104,8 @@ class Attention(nn.Module):
     def find(self, program: Program, experiment: Experiment) -> Iterator[Offer]:
         spelled = looped(program)
         found = stack(spelled)
+        if differs(program, (*HEADS, *KV_HEADS)):  # values of one shape alone can be mixed
+            return
         for attention in attentions(spelled) if found is not None else ():
             owner = attention.owner
             if found is None or owner is None or owner.init is None or _TRACES & names(owner.node):

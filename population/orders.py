@@ -44,12 +44,12 @@ class Born:
     """What the driver says of a candidate once it exists."""
 
     operator: str
-    numbers: Mapping[str, float]  # of its experiment, by name; those that a sampler may propose
+    numbers: Mapping[str, float]  # by name, those that a sampler may propose
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gene:
-    """The range of one number of an experiment."""
+    """The range of one number of a candidate."""
 
     low: float
     high: float

@@ -107,8 +107,8 @@ def _is_fallback(program: Program, owner: Class, branch: cst.If, call: cst.Call)
     return asks and len(branch.body.body) == 1 and program.line_of(call) is branch.body.body[0]
 
 
-def attend_with(program: Program, patch: Patch, place: Dense, kind: str, size: int) -> str:
-    """Hand attention to a copied reference class; return the attribute that holds it."""
+def attend_with(program: Program, patch: Patch, place: Dense, kind: str, size: int | str) -> str:
+    """Hand attention to a copied reference class of this size; return the attribute that holds it."""
     owner, call = place.owner, place.call
     assert owner.init is not None, "the place was found in a class with an __init__"
     name = next(name for name in _NAMES if name not in names(owner.node))

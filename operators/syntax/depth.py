@@ -32,12 +32,14 @@ class Way:
     calls: list[tuple[cst.Call, cst.FunctionDef]]  # each with the __init__ that it runs
 
     def tell(self, program: Program, patch: Patch) -> None:
-        """Give each `__init__` on the way a parameter `depth`, from above 0 to below 1."""
+        """Give each `__init__` on the way that has none a parameter `depth`, from above 0 to below 1."""
         target = cst.ensure_type(self.comprehension.target, cst.Name)
         index = "i" if target.value == "_" else target.value
         patch.rename(target, index)
         for at, (call, init) in enumerate(self.calls):
-            value = f"({index} + 0.5) / {self.count}" if at == 0 else NAME
+            if _takes_depth(init):
+                continue
+            value = _depth_of(index, self.count) if at == 0 else NAME
             patch.change(call, _Longer(patch, value).call)
             patch.change(init.params, _Longer(patch, _annotation(init)).params)
 
@@ -59,12 +61,29 @@ def way_to(program: Program, owner: Class) -> Way | None:
     path = [block] if owner is block else [block, owner]
     calls = [_only_call(program, step) for step in path]
     inits = [step.init for step in path]
-    if None in calls or not all(init is not None and _can_take_more(init) for init in inits):
+    count = text(cst.ensure_type(counted.iter, cst.Call).args[0].value)
+    depths = [_depth_of(counted.target.value, count), NAME]
+    if None in calls or not all(
+        init is not None and call is not None and (_can_take_more(init) or _is_told(call, init, depth))
+        for call, init, depth in zip(calls, inits, depths, strict=False)
+    ):
         return None
     if owner is not block and program.class_of(calls[1]) is not block:  # type: ignore[arg-type]
         return None
-    count = text(cst.ensure_type(counted.iter, cst.Call).args[0].value)
     return Way(counted, count, [*zip(calls, inits, strict=True)])  # type: ignore[list-item]
+
+
+def _depth_of(index: str, count: str) -> str:
+    return f"({index} + 0.5) / {count}"
+
+
+def _takes_depth(init: cst.FunctionDef) -> bool:
+    return bool(init.params.params) and init.params.params[-1].name.value == NAME
+
+
+def _is_told(call: cst.Call, init: cst.FunctionDef, depth: str) -> bool:
+    """Tell whether an earlier edit has led the depth here already."""
+    return _takes_depth(init) and bool(call.args) and text(call.args[-1].value) == depth
 
 
 def _only_call(program: Program, owner: Class) -> cst.Call | None:

@@ -4,10 +4,30 @@ from collections.abc import Iterator
 
 import libcst as cst
 
+from operators.syntax.experiment import Experiment
 from operators.syntax.program import Class, Program
-from operators.syntax.tree import text, walk
+from operators.syntax.tree import number, text, walk
 
 LENGTHS = ("block_size", "context_length", "max_seq_len", "max_position_embeddings", "n_positions", "n_ctx")
+_LONG = 1024  # the context of a program that does not say
+
+
+def context(program: Program, experiment: Experiment) -> int:
+    """Return the context length that the experiment or the configuration gives."""
+    for field in LENGTHS:
+        given = experiment.integer(f"model_args.{field}")
+        if given is not None:
+            return given
+    for field, node in program.config_defaults():
+        value = number(node.value) if field in LENGTHS and node.value is not None else None
+        if isinstance(value, int):
+            return value
+    return _LONG
+
+
+def local_window(program: Program, experiment: Experiment) -> int:
+    """Return a window for layers that attend locally: a quarter of the context, within reason."""
+    return min(max(context(program, experiment) // 4, 8), 256)
 
 
 def length_in(program: Program, owner: Class, elsewhere: str | None = None) -> str | None:

@@ -22,6 +22,7 @@ _IMPORTS = {
     "torch": ("torch", "import torch"),
     "torch.nn": ("nn", "import torch.nn as nn"),
     "torch.nn.functional": ("F", "from torch.nn import functional as F"),
+    "dataclasses": ("dataclasses", "import dataclasses"),
 }
 
 
@@ -140,7 +141,7 @@ class Patch:
         """Return the new text of the program."""
         module = self._program.module.visit(_Rewriter(self))
         module = with_imports(module, self.statements(*self._imports) if self._imports else [])
-        return tidied(module, used_names(self._program.text), self._helpers)
+        return tidied(module, used_names(self._program.module), self._helpers)
 
     def way(self) -> set[cst.CSTNode]:
         """Return the changed nodes and all above them."""

@@ -1,6 +1,7 @@
 """Put in, find, take out and narrow the rotation of queries and keys."""
 
 import ast
+from collections.abc import Iterator
 
 import libcst as cst
 import libcst.matchers as m
@@ -126,6 +127,21 @@ def _drop_field(program: Program, patch: Patch, experiment: Experiment, line: cs
             and all(program.line_of(n) is line for n in mentions)
         ):
             patch.remove(program.parents[node])
+
+
+def bases(program: Program, experiment: Experiment) -> Iterator[tuple[cst.BaseExpression, str]]:
+    """Yield each number that is a base of rotation, theta, and where it stands.
+
+    It is the default of the configuration's field or else of the layer's own argument.
+    """
+    fields = [(field, node) for field, node in program.config_defaults() if "theta" in field]
+    for field, node in fields:
+        if node.value is not None and not experiment.sets(field):
+            yield node.value, field
+    for owner in program.classes.values() if not fields else ():
+        for param in owner.init.params.params if owner.init is not None else ():
+            if param.default is not None and param.name.value in ("theta", "rope_theta", "rope_base"):
+                yield param.default, f"{owner.name}.{param.name.value}"
 
 
 def rotary_part(program: Program) -> int | None:

@@ -14,9 +14,42 @@ _IMPORT = m.SimpleStatementLine(body=[m.Import() | m.ImportFrom()])
 Statement = cst.SimpleStatementLine | cst.BaseCompoundStatement
 
 
-@lru_cache(maxsize=32)
-def used_names(text: str) -> frozenset[str]:
+def used_names(module: cst.Module) -> frozenset[str]:
     """Return the names that a file uses, a definition's own name inside itself aside."""
+    return frozenset().union(*(_names_in(text) for text in _texts(module)))
+
+
+def tidied(module: cst.Module, used: frozenset[str], helpers: set[str]) -> str:
+    """Return a module's code without the imports and helpers that were used before and no longer are."""
+    while True:
+        idle = used - used_names(module)
+        body = [item for item in module.body if not _is_idle_helper(item, helpers & idle)]
+        body = _without_imports(body, idle)
+        count = len(module.body)
+        module = module.with_changes(body=body) if body != list(module.body) else module
+        if len(body) == count:
+            return code_of(module)
+
+
+def code_of(module: cst.Module) -> str:
+    """Return a module's code; what it shares with another at the top level is not printed again."""
+    if not module.has_trailing_newline or not module.body:
+        return module.code
+    header, footer = (map(module.code_for_node, lines) for lines in (module.header, module.footer))
+    return "".join((*header, *_texts(module), *footer))
+
+
+def _texts(module: cst.Module) -> list[str]:
+    return [_text(item, module.default_indent, module.default_newline) for item in module.body]
+
+
+@lru_cache(maxsize=256)  # most of a file's statements are those of the file that it was made from
+def _text(statement: cst.CSTNode, indent: str, newline: str) -> str:
+    return cst.Module(body=[], default_indent=indent, default_newline=newline).code_for_node(statement)
+
+
+@lru_cache(maxsize=1024)
+def _names_in(text: str) -> frozenset[str]:
     found: set[str] = set()
     for statement in ast.parse(text).body:
         mine = set()
@@ -27,18 +60,6 @@ def used_names(text: str) -> frozenset[str]:
                 mine.add(node.value)  # __all__, and annotations in quotes
         found |= mine - {getattr(statement, "name", "")}
     return frozenset(found)
-
-
-def tidied(module: cst.Module, used: frozenset[str], helpers: set[str]) -> str:
-    """Return a module's code without the imports and helpers that were used before and no longer are."""
-    while True:
-        code = module.code
-        idle = used - used_names(code)
-        body = [item for item in module.body if not _is_idle_helper(item, helpers & idle)]
-        body = _without_imports(body, idle)
-        if len(body) == len(module.body):
-            return code if body == list(module.body) else module.with_changes(body=body).code
-        module = module.with_changes(body=body)
 
 
 def _is_idle_helper(item: cst.CSTNode, idle: Set[str]) -> bool:

@@ -110,7 +110,7 @@ def test_the_steps_that_are_left_lead_from_the_seed_model_to_the_reduced(line: L
 
 
 VALUES = st.dictionaries(
-    st.sampled_from(sorted(numbers.present(SEED))),
+    st.sampled_from(sorted(numbers.present(Source("", EXPERIMENT)))),
     st.floats(0, 1, allow_nan=False),
     min_size=1,
     max_size=3,

@@ -2,11 +2,13 @@
 
 import difflib
 
+import libcst as cst
 import pytest
 from operator_support import foreign_source, seed_source
 
 import operators
 from operators import Edit, Source
+from operators.syntax.tidy import code_of
 
 
 def diff(source: Source, operator: str, variant: str, at: str = "") -> str:
@@ -199,3 +201,13 @@ def test_literals_keep_their_manner() -> None:
     source = Source("import torch.nn as nn\n\ndef norm(dim):\n    return nn.RMSNorm(dim, eps=1e-6)\n", "")
     after = diff(source, "perturb_literal", "x10")
     assert after == "-    return nn.RMSNorm(dim, eps=1e-6)\n+    return nn.RMSNorm(dim, eps=1e-5)"
+
+
+@pytest.mark.parametrize("name", ["v1", "modular", "speedrun"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_code_printed_in_pieces_is_that_printed_whole(name: str, line_end: str) -> None:
+    source = seed_source(name) if name == "v1" else foreign_source(name)
+    text = source.model.replace("\n", line_end)
+    commented = f"# first{line_end}{line_end}{text}{line_end}# last{line_end}"
+    for whole in (text, commented, text.rstrip(), "", line_end, f"# alone{line_end}", "x = 1"):
+        assert code_of(cst.parse_module(whole)) == whole

@@ -57,10 +57,11 @@ def suffer(arena: Path, plan: list[object], targets: list[str], spread: int, rng
             assert code == -9, run.output
 
 
-def test_four_kills_later_the_result_is_the_same(finished: Path, micro: Path, tmp_path: Path) -> None:
+def test_three_kills_later_the_result_is_the_same(finished: Path, micro: Path, tmp_path: Path) -> None:
+    """The driver is killed in tests/test_evolve.py, and here every night."""
     arena = tmp_path / "arena"
-    targets = ["worker", "git", "server", "driver"]
-    assert suffer(arena, [*QUICK, "--experiment", micro], targets, 4, random.Random(4)) >= 3
+    targets = ["worker", "git", "server"]
+    assert suffer(arena, [*QUICK, "--experiment", micro], targets, 4, random.Random(4)) >= 2
     assert result(arena) == result(finished)
     assert "is well" in doctor(arena)
 
