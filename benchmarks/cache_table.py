@@ -149,9 +149,9 @@ def tables(singles: Sequence[Finding], combined: Sequence[Finding]) -> str:
     in_full = [found for found in combined if found.reason]
     lines += [
         "",
-        f"Together: {len(combined)} combinations of attention × position × other mixing on "
-        f"{' and '.join(SEEDS)}, of which {len(combined) - len(in_full)} are decoded from a cache, "
-        f"{len(in_full)} in full.",
+        f"Together: of {sum(1 for _ in together()):,} combinations of attention × position × other mixing "
+        f"on {' and '.join(SEEDS)} the operators offer {len(combined)}, of which "
+        f"{len(combined) - len(in_full)} are decoded from a cache, {len(in_full)} in full.",
         *(f"- {found.name}: in full, since {found.reason}" for found in in_full),
     ]
     return "\n".join(lines) + "\n"
@@ -169,17 +169,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="only compare the variants of the page")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
-    text = PAGE.read_text(encoding="utf-8")
+    sources = (alone,) if options.check else (alone, together)
+    singles, *combined = [[found for one in source() if (found := finding(*one))] for source in sources]
     begin, end = (f"<!-- {word} of the tables -->\n" for word in ("begin", "end"))
-    before, rest = text.split(begin)
+    before, rest = PAGE.read_text(encoding="utf-8").split(begin)
     old, after = rest.split(end)
     if options.check:
-        singles = [found for one in alone() if (found := finding(*one))]
         same = tables(singles, []).split("\n\n")[0] == old.split("\n\n")[0].rstrip("\n")
         print("as the page has it" if same else "the page is out of date: python -m benchmarks.cache_table")
         return 0 if same else 1
-    found = [[found for one in source() if (found := finding(*one))] for source in (alone, together)]
-    PAGE.write_text(before + begin + tables(*found) + end + after, encoding="utf-8")
+    PAGE.write_text(before + begin + tables(singles, *combined) + end + after, encoding="utf-8")
     return 0
 
 

@@ -219,14 +219,23 @@ with `model.py` beside it.
 ## Tokenizers
 
 `tokenizer: pretrained` with `vocabulary: PATH` in an experiment's `data` takes the tokenizer of a pretrained
-model: a `tokenizer.json`, a `.gguf` file, or a folder that holds one; `foundry zoo` writes both lines where a
-checkpoint brings a tokenizer. Known are byte-level byte pairs, as GPT-2, Llama 3, Qwen2 and SmolLM2 have
-them: words are cut by the file's own pattern and merges become ranks for tiktoken, in such a way that the ids
-are those of Hugging Face's `tokenizers` for every text (`tests/data/test_pretrained_tokenizers.py` compares
-them, for random lists of merges too). SentencePiece, as in Mistral and Llama 2, is refused with a sentence.
-Three things differ from transformers by intent: no token is put before a text, what looks like a special
-token inside a text stays text, and so do added tokens that are not special. `foundry data prepare --tokenizer
-pretrained --vocabulary PATH` makes tokens ahead of time.
+model: a `tokenizer.json`, a `tokenizer.model`, a `.gguf` file, or a folder that holds one; `foundry zoo`
+writes both lines where a checkpoint brings a tokenizer. Two kinds are known:
+
+- Byte-level byte pairs, as GPT-2, Llama 3, Qwen2 and SmolLM2 have them: words are cut by the file's own
+  pattern and merges become ranks for tiktoken, in such a way that the ids are those of Hugging Face's
+  `tokenizers` for every text (`tests/data/test_pretrained_tokenizers.py` compares them, for random lists of
+  merges too).
+- Byte pairs in the manner of SentencePiece, as Llama 2, Mistral and Gemma have them, after
+  `pip install 'foundry-evolve[sentencepiece]'`: `tokenizers` itself encodes, long texts in parts that no
+  token reaches across. A `tokenizer.model` gives the ids of SentencePiece, and so does a GGUF file of type
+  `llama` (`tests/data/test_sentence_pieces.py`). The space that many of them put before a text is no byte of
+  it: it is not counted in bits per byte, and goes when ids become text again.
+
+Unigram and other kinds are refused with a sentence. What differs from transformers by intent: no token is
+put before a text, what looks like a special token inside a text stays text, and with byte-level pairs so do
+added tokens that are not special. `foundry data prepare --tokenizer pretrained --vocabulary PATH` makes
+tokens ahead of time.
 
 ## Perplexity
 

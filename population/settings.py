@@ -28,7 +28,8 @@ class Settings:
     aging: bool = True  # the oldest leaves the living; else the worst
     pairing: bool = True  # all candidates see the same batches in the same order
     bandit: bool = True  # operators are drawn by what they have paid; else each as likely
-    sampler: str = "tpe"  # of the experiment's numbers
+    sampler: str = "tpe"  # of the numbers of experiment and model
+    number_shares: tuple[float, float] = (0.75, 0.3)  # of births, in the first generation and later, for it
     living: int = 12  # how many of an island may be parents
     islands: int = 1
     migration: int = 16  # births on an island from one arrival to the next

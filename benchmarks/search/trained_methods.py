@@ -28,6 +28,7 @@ _PLAIN: Mapping[str, Any] = {
     "lag": 1,
     "crossover": 0.0,
     "sampler": "uniform",
+    "number_shares": (0.0, 0.0),
     "objectives": ("loss",),
 }
 _FOREVER = 1_000_000  # living
@@ -43,6 +44,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "  without rungs": {"height": 1},
     "  without pairing": {"pairing": False},
     "  without the bandit": {"bandit": False},
+    "  numbers by chance": {"number_shares": (0.0, 0.0)},
     "  without aging": {"aging": False},
 }
 

@@ -55,8 +55,8 @@ def _merge(options: argparse.Namespace) -> int:
         print(adapted)
         fold(model)
     folders.make(out, {"model.py": source, "experiment.yaml": without_section(text, "lora")})
-    for name in ("best", "latest"):
-        checkpoint.save(out / f"{name}.safetensors", model, [], 0)
+    checkpoint.save(out / "best.safetensors", model, [], 0)
+    (out / "latest.safetensors").symlink_to("best.safetensors")  # for --checkpoint latest
     print(f"{out}: {sum(p.numel() for p in model.parameters()):,} parameters, no adapter")
     return 0
 

@@ -65,7 +65,7 @@ class BytePairs:
         special = repr(sorted(self.special_tokens.items()))
         return hashlib.sha256(f"{self.pattern}\n{special}\n{format_ranks(self.ranks)}".encode()).hexdigest()
 
-    def encode(self, text: str) -> NDArray[np.uint32]:
+    def encode(self, text: str, *, begins: bool = True) -> NDArray[np.uint32]:
         """Turn text into ids, (tokens,); what looks like a special token is text like any other."""
         ids: NDArray[np.uint32] = self._encoding.encode_to_numpy(text, disallowed_special=())
         return ids

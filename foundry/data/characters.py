@@ -37,7 +37,7 @@ class Characters:
         """The hash of the vocabulary."""
         return hashlib.sha256(self.vocabulary.encode("utf-8")).hexdigest()
 
-    def encode(self, text: str) -> NDArray[np.uint32]:
+    def encode(self, text: str, *, begins: bool = True) -> NDArray[np.uint32]:
         """Turn characters into ids, (len(text),).
 
         Raises:

@@ -158,13 +158,16 @@ def load(data: Data) -> Dataset:
 
 
 def unselected(data: Data) -> Dataset:
-    """Return the same data without filters and dedupe: what is scored on, whatever is trained on.
+    """Return what is scored on, whatever is trained on: the same data without filters and dedupe.
 
-    Of conversations that is what the assistant says, in whatever format. Losses are comparable where its
-    sha256 is the same. Raises UserError as `load` does.
+    Of conversations that is what the assistant says, in whatever format. A text comes in the tokens in which
+    losses are counted; where others are trained on, it is cut into splits at the same places all the same.
+    Losses are comparable where its sha256 is the same. Raises UserError as `load` does.
     """
     spoken = data.conversations and replace(data.conversations, loss_on=WORDS)
-    return load(replace(data, filters=(), dedupe="none", curriculum="none", conversations=spoken))
+    tokenizer, size = data.unit
+    plain = replace(data, filters=(), dedupe="none", curriculum="none", conversations=spoken)
+    return load(replace(plain, tokenizer=tokenizer, vocab_size=size, loss_per=None))
 
 
 def _encoded(corpus: Corpus, tokenizer: Tokenizer) -> dict[str, Split]:

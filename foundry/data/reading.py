@@ -119,8 +119,9 @@ def encoded(pieces: Iterable[Piece], tokenizer: Tokenizer) -> Iterator[tuple[NDA
 
     The tokens do not depend on the size of the pieces.
     """
+    begins = True
     for text, ends in rejoined(pieces, tokenizer.cut):
-        tokens = tokenizer.encode(text)
+        tokens, begins = tokenizer.encode(text, begins=begins), ends
         if ends:
             tokens = np.append(tokens, np.uint32(tokenizer.end))
         yield tokens, len(text.encode("utf-8")) + ends

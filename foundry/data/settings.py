@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -31,6 +32,7 @@ class Data:
     tokenizer: str | None = None  # a module of foundry/data/tokenizers; by default char
     vocab_size: int | None = None  # of tokenizer bpe, the end of a text included; by default 2048
     vocabulary: str | None = None  # the text, prepared data or pretrained tokenizer whose vocabulary is used
+    loss_per: str | None = None  # in whose tokens trials count the loss: char, bpe-2048 …; by default its own
     filters: tuple[str, ...] = ()  # of training text, each NAME=VALUE with a module of foundry/data/filters
     dedupe: str = "none"  # of training text: a module of foundry/data/dedupes
     curriculum: str = "none"  # a module of foundry/data/curricula
@@ -61,11 +63,33 @@ class Data:
             raise UserError(f"data.vocab_size must be above {BYTES}, the number of bytes")
         for text in self.filters:
             parse_filter(text)
+        if self.loss_per is not None:
+            self._check_unit(self.loss_per)
 
     @property
     def names(self) -> Mapping[str, float]:
         """The texts to train on, with weights."""
         return self.sources or {self.dataset: 1.0}
+
+    @property
+    def unit(self) -> tuple[str | None, int | None]:
+        """Name and size of the tokenizer in whose tokens trials count the loss."""
+        if self.loss_per is None:
+            return self.tokenizer, self.vocab_size
+        name, _, size = self.loss_per.partition("-")
+        return name, int(size) if size else None
+
+    def _check_unit(self, text: str) -> None:
+        for key in ("vocabulary", "conversations"):
+            if getattr(self, key) is not None:
+                raise UserError(f"data.loss_per and data.{key} do not go together")
+        if not re.fullmatch(r"\w+(-[0-9]{1,9})?", text, re.ASCII):
+            raise UserError(f"data.loss_per must be a tokenizer, such as char or bpe-2048, not {text!r}")
+        name, size = self.unit
+        try:
+            Data(tokenizer=name, vocab_size=size)
+        except UserError as error:
+            raise UserError(f"data.loss_per: {error}") from None
 
 
 def _weight(name: object, weight: object) -> float:

@@ -28,8 +28,11 @@ class Tokenizer(Protocol):
         """The same for two tokenizers that give the same tokens for every text, else different."""
         ...
 
-    def encode(self, text: str) -> NDArray[np.uint32]:
+    def encode(self, text: str, *, begins: bool = True) -> NDArray[np.uint32]:
         """Turn text into token ids, (tokens,).
+
+        Args:
+            begins: whether a text begins here, which some tokenizers put a space before.
 
         Raises:
             UserError: the text cannot be spelled.
@@ -47,7 +50,7 @@ class Tokenizer(Protocol):
     def cut(self, text: str) -> int:
         """Return the last place where `text` can be cut and encoded in two without changing its tokens.
 
-        What follows `text` must not matter. 0 means that there is no such place.
+        The second part begins no text. What follows `text` must not matter. 0 means that there is no such place.
         """
         ...
 

@@ -71,9 +71,12 @@ class Cache:
             raise ChangedError
 
     def bytes_at(self, total: int) -> int:
-        """Return the bytes that `total` positions take, those that windows have passed left out."""
+        """Return the most bytes that `total` positions take, those that windows have passed left out.
+
+        Of a kind that rounds by groups, a newest group that lacks one position is exact.
+        """
         held = (
-            entry.bytes_per_position() * (total if window is None else min(total, window))
+            entry.bytes_at(total if window is None else min(total, window))
             for _, entry, window in self._entries
         )
         return math.ceil(sum(held))

@@ -46,6 +46,11 @@ class Decoder:
         return 0 if self._context is None else self._context.size(1)
 
     @property
+    def newest(self) -> list[int]:
+        """The last token of each row."""
+        return [] if self._context is None else self._context[:, -1].tolist()
+
+    @property
     def bytes_per_token(self) -> int:
         """Bytes of cache for one token more in every row of the batch."""
         return 0

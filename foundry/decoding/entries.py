@@ -30,8 +30,8 @@ class Entry(Protocol):
     def extend(self, new: Tensor) -> Tensor:
         """Append positions; return all, or at least those that the new ones may still attend to."""
 
-    def bytes_per_position(self) -> float:
-        """Bytes that one more position takes; what is shared by a group is divided among it."""
+    def bytes_at(self, positions: int) -> float:
+        """Return the most bytes that so many positions take; what a group shares is divided among it."""
 
     @property
     def nbytes(self) -> int:
@@ -50,8 +50,8 @@ class Plain:
     def extend(self, new: Tensor) -> Tensor:
         return self._room.append(new.to(self._dtype)).to(new.dtype)
 
-    def bytes_per_position(self) -> float:
-        return self._elements * self._dtype.itemsize
+    def bytes_at(self, positions: int) -> float:
+        return positions * self._elements * self._dtype.itemsize
 
     @property
     def nbytes(self) -> int:
@@ -91,8 +91,10 @@ class Grouped:
             whole = whole[..., whole.size(-2) - seen :, :]
         return whole.movedim(-2, self._axis)
 
-    def bytes_per_position(self) -> float:
-        return self._elements * self._bits / 8 + 4 * self._scales
+    def bytes_at(self, positions: int) -> float:
+        exact = min(GROUP - 1, positions)  # where the newest group lacks one position
+        rounded = self._elements * self._bits / 8 + 4 * self._scales
+        return (positions - exact) * rounded + exact * self._elements * self._newest.itemsize
 
     @property
     def nbytes(self) -> int:

@@ -51,8 +51,8 @@ def predicted(model: nn.Module, tokens: Tensor, kind: str) -> Tensor:
 def bytes_per_token(model: nn.Module, block_size: int, kind: str) -> int:
     """Return the bytes of cache for one token of a full block, on the mean; works on the meta device.
 
-    What lies before a window counts for nothing, and a latent for what it is. The newest group, not yet
-    rounded, is counted as if it were.
+    What lies before a window counts for nothing, and a latent for what it is. The newest 31 positions, or a
+    whole block that is shorter, count as exact: so they are before their group is complete.
 
     Raises:
         Exception: as `logits` does.

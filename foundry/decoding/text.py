@@ -8,12 +8,16 @@ _UNFINISHED = "\N{REPLACEMENT CHARACTER}"  # how a part of a character is decode
 
 
 class TextStream:
-    """Gives out text as soon as it can no longer change: a token may end within a character."""
+    """Gives out text as soon as it can no longer change: a token may end within a character.
 
-    def __init__(self, decode: Callable[[Iterable[int]], str]) -> None:
+    A token may also be written in another way where it is the first, without its space, say. So each is read
+    after the one before it, and the first one after the token `after` of a text that is shown already.
+    """
+
+    def __init__(self, decode: Callable[[Iterable[int]], str], after: int | None = None) -> None:
         self._decode = decode
-        self._held: list[int] = []
-        self._shown = 0  # characters of these
+        self._held: list[int] = [] if after is None else [after]
+        self._shown = len(decode(self._held))  # characters of these
 
     def push(self, token: int) -> str:
         """Take one token; return the text that is now certain."""
@@ -21,9 +25,10 @@ class TextStream:
         text = self._decode(self._held)
         certain = text.rstrip(_UNFINISHED)
         fresh = certain[self._shown :]
-        self._shown = len(certain)
+        self._shown = max(self._shown, len(certain))  # what stands before may be unfinished by itself
         if certain == text:
-            self._held, self._shown = [], 0
+            self._held = [token]
+            self._shown = len(self._decode(self._held))
         return fresh
 
     def finish(self) -> str:

@@ -30,11 +30,16 @@ def write(
     *,
     rows: int,
 ) -> Written:
-    """Turn ids (rows,) as `generate` yields them into texts; `show` is given each piece of the first one."""
+    """Turn ids (rows,) as `generate` yields them into texts; `show` is given each piece of the first one.
+
+    They go on from what the decoder has read when the first ids come.
+    """
     streams = [TextStream(decode) for _ in range(rows)]
     texts = [""] * rows
     started, steps, cache = time.perf_counter(), 0, 0
     for ids in tokens:
+        if not steps:
+            streams = [TextStream(decode, after) for after in decoder.newest]
         steps, cache = steps + 1, decoder.bytes_per_token
         pieces = [stream.push(token) for stream, token in zip(streams, ids.tolist(), strict=True)]
         show(pieces[0])

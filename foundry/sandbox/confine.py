@@ -45,16 +45,6 @@ def confine(
     seccomp.install()
 
 
-def seal(level: str, *, readable: Iterable[Path]) -> None:
-    """Drop every right to write, for good; nothing happens at level "process", which has none to drop.
-
-    Raises:
-        OSError: the kernel refuses; the caller must not go on.
-    """
-    if level != "process":
-        landlock.restrict(readable, ())
-
-
 def _close_all_but(keep: Iterable[int]) -> None:
     bounds = [-1, *sorted(set(keep)), os.sysconf("SC_OPEN_MAX")]
     for before, after in itertools.pairwise(bounds):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 import typing
@@ -148,8 +149,9 @@ def override(text: str, settings: Iterable[str], source: str = "experiment.yaml"
     return text if body is None else yaml.safe_dump(body, sort_keys=False)
 
 
+@functools.lru_cache(maxsize=64)  # all processes of a trial read the same one
 def parse(text: str, source: str = "experiment.yaml") -> Experiment:
-    """Read an experiment from YAML.
+    """Read an experiment from YAML; all who read the same text share what it says, and change nothing in it.
 
     Raises:
         UserError: not YAML, an unknown key (the message names the nearest), or a value of the wrong kind.

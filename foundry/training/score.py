@@ -27,7 +27,7 @@ def of_split(
         ValueError: as `cross_entropy` does.
     """
     batches = batches_of(split, block_size=block_size, tokens_per_batch=tokens_per_batch)
-    return in_bits(_mean(model, batches), split)
+    return in_bits(_mean(model, batches), split, split)
 
 
 def batches_of(split: Split, *, block_size: int, tokens_per_batch: int = 2048) -> Iterator[Batch]:
@@ -38,10 +38,15 @@ def batches_of(split: Split, *, block_size: int, tokens_per_batch: int = 2048) -
     return windows(split.tokens, block_size=block_size, batch_size=batch_size)
 
 
-def in_bits(loss: float, split: Split) -> tuple[float, float]:
-    """Return a loss in nats per token with what it is in bits per byte of the split."""
-    counted = int(split.learned.sum()) if isinstance(split, Turns) else len(split.tokens)
-    return loss, bits_per_byte(loss, counted, split.n_bytes)
+def in_bits(loss: float, split: Split, unit: Split) -> tuple[float, float]:
+    """Turn nats per token of a split into nats per token of `unit`, and into bits per byte.
+
+    Both are the same text, perhaps in the tokens of another tokenizer. Its first token, which is never
+    predicted, counts as much as the others on the mean.
+    """
+    assert split.n_bytes == unit.n_bytes
+    counted = _counted(split)
+    return loss * (counted / _counted(unit)), bits_per_byte(loss, counted, split.n_bytes)
 
 
 def cross_entropy(model: nn.Module, tokens: Ids, *, block_size: int, tokens_per_batch: int = 2048) -> float:
@@ -52,6 +57,10 @@ def cross_entropy(model: nn.Module, tokens: Ids, *, block_size: int, tokens_per_
     """
     batch_size = max(1, tokens_per_batch // block_size)
     return _mean(model, windows(tokens, block_size=block_size, batch_size=batch_size))
+
+
+def _counted(split: Split) -> int:
+    return int(split.learned.sum()) if isinstance(split, Turns) else len(split.tokens)
 
 
 @torch.no_grad()

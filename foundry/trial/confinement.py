@@ -8,7 +8,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterable
-from functools import cached_property
 from pathlib import Path
 
 from foundry.sandbox import confine, landlock, rlimits
@@ -28,13 +27,7 @@ class Confinement:
     def __init__(self, level: str, numbers_hold: bool) -> None:
         self.level = level
         self.numbers_hold = numbers_hold  # whether process numbers here mean the same outside
-
-    @cached_property
-    def code(self) -> list[Path]:
-        """What Python may still have to import from, and nothing that holds text to be scored on."""
-        named = {Path(path) for path in (sys.prefix, sys.base_prefix, *sys.path, *_LIBRARIES) if path}
-        roots = {path for path in named if path.is_dir() and not _is_a_checkout(path)} | {_PACKAGE}
-        return [part for root in sorted(roots) for part in landlock.except_for(root, [_CORPUS])]
+        self.code = _code()  # for whoever is forked from here
 
     def enter(
         self,
@@ -68,6 +61,13 @@ class Confinement:
             amounts=amounts,
             keep=[0, 1, 2, *keep],
         )
+
+
+def _code() -> list[Path]:
+    """List what Python may still have to import from, and nothing that holds text to be scored on."""
+    named = {Path(path) for path in (sys.prefix, sys.base_prefix, *sys.path, *_LIBRARIES) if path}
+    roots = {path for path in named if path.is_dir() and not _is_a_checkout(path)} | {_PACKAGE}
+    return [part for root in sorted(roots) for part in landlock.except_for(root, [_CORPUS])]
 
 
 def _is_a_checkout(path: Path) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +24,7 @@ class Desk:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        facts = self._ask("begin")
+        facts = wire.receive(connection)
         self.vocab_size: int = facts["vocab_size"]
         self.marks = Marks(**facts["marks"]) if facts["marks"] else None
 
@@ -34,13 +33,14 @@ class Desk:
         return _Drawn(self._connection)
 
     def rows(self, *, block_size: int, single: str) -> Arranged:
-        """Have conversations arranged over there."""
-        self._ask("rows", block_size=block_size, single=single)
+        """Have conversations arranged over there, in the sizes of the job."""
+        wire.send(self._connection, {"op": "rows", "single": single})
         return Arranged(_Drawn(self._connection), ())
 
     def is_known(self, known: Known) -> bool:
         """Say what this program computes; if its score is known, there is nothing more to do."""
-        return bool(self._ask("known", **asdict(known))["known"])
+        wire.send(self._connection, {"op": "known", **asdict(known)})
+        return bool(wire.receive(self._connection)["known"])
 
     def examine(self, steps: int) -> None:
         """Have processes examined that are made from the weights, after so many updates."""
@@ -64,10 +64,6 @@ class Desk:
             inputs = wire.receive_tensor(self._connection, tuple(message["shape"]), torch.int64).to(device)
             logits = rounded.predicted(model, inputs, kv_cache).float()
             wire.send(self._connection, {"shape": list(logits.shape)}, logits)
-
-    def _ask(self, op: str, **arguments: object) -> dict[str, Any]:
-        wire.send(self._connection, {"op": op, **arguments})
-        return wire.receive(self._connection)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ asked for is bounded by the job, and what it is told is logits or noise.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from foundry.decoding.kinds import EXACT
 from foundry.errors import UserError
 from foundry.training import experiment, score
 from foundry.trial import functions, wire
-from foundry.trial.audit import SAME, SAME_ROUNDED, Ask, Auditor
+from foundry.trial.audit import SAME, SAME_ROUNDED, Auditor
 from foundry.trial.job import Job
 from foundry.trial.outcome import Crashed, Diverged, Outcome, Rejected, encode
 
@@ -49,11 +50,14 @@ class Examiner:
         self._report = report
         self._known: functions.Known | None = None
 
-    def run(self) -> None:
-        """Examine until there is a verdict, or nobody to examine."""
+    def run(self, complaint: str | None) -> None:
+        """Examine until there is a verdict, which a complaint about the data is, or nobody to examine."""
         try:
+            if complaint is not None:
+                raise RefusedError(Crashed(reason=complaint))
             self._open()
-            last = self._serve(self._trainee)
+            self._greet()
+            last = self._serve()
             if last["op"] == "known":
                 self._tell_score(last["score"], steps=0, recalled=True)
             elif last["op"] == "examine":
@@ -70,7 +74,8 @@ class Examiner:
             return  # the process has ended; the server knows how
 
     def _open(self) -> None:
-        data = experiment.parse(self.job.experiment).data
+        self._experiment = experiment.parse(self.job.experiment)
+        data = self._experiment.data
         try:
             self._scored_on = dataset.unselected(data)
             self._dataset = dataset.load(data)
@@ -79,26 +84,33 @@ class Examiner:
         if self._scored_on.sha256 != self.job.data:
             reason = f"data {self._dataset.name!r} is no longer what it was when the run began"
             raise RefusedError(Crashed(reason=reason))
+        self._own = self._scored_on.splits  # the same text in the tokens of the candidate
         if self._dataset.tokenizer.sha256 != self._scored_on.tokenizer.sha256:
-            reason = "its choice of training text changes the tokenizer"
-            raise RefusedError(Rejected(gate="data", reason=reason))
-        self._experiment = experiment.parse(self.job.experiment)
+            if data.conversations is not None:
+                reason = "its choice of training text changes the tokenizer"
+                raise RefusedError(Rejected(gate="data", reason=reason))
+            self._own = self._dataset.splits
+        self._material = Held(self._dataset)
 
-    def _serve(self, connection: socket.socket) -> dict[str, Any]:
-        """Answer until the other side has nothing more to ask; return what it says then."""
-        material = Held(self._dataset)
+    def _greet(self) -> None:
+        """Tell all what they need to build a model, before they are there to ask: none waits for another."""
+        marks = self._material.marks
+        facts = {"vocab_size": self._dataset.vocab_size, "marks": asdict(marks) if marks else None}
+        for connection in (self._trainee, self._scored, self._twin):
+            wire.send(connection, facts)
+
+    def _serve(self) -> dict[str, Any]:
+        """Answer the trainee until it has nothing more to ask; return what it says then."""
+        connection = self._trainee
         batches: Batches | None = None
         while True:
             message = wire.receive(connection)
             match message.get("op"):
-                case "begin":
-                    marks = asdict(material.marks) if material.marks else None
-                    wire.send(connection, {"vocab_size": self._dataset.vocab_size, "marks": marks})
-                case "rows" if material.marks:
-                    batches = self._rows(connection, material, str(message.get("single", "")))
+                case "rows" if self._material.marks:
+                    batches = self._rows(str(message.get("single", "")))
                 case "draw":
-                    batches = batches or material.batches()
-                    self._draw(connection, batches, _whole(message, "step"), _whole(message, "total"))
+                    batches = batches or self._material.batches()
+                    self._draw(batches, _whole(message, "step"), _whole(message, "total"))
                 case "known":
                     steps, total = _whole(message, "steps"), _whole(message, "total")
                     self._known = functions.Known(str(message.get("function"))[:64], steps, total)
@@ -106,20 +118,18 @@ class Examiner:
                         wire.send(connection, {"known": True})
                         return {"op": "known", "score": score}
                     wire.send(connection, {"known": False})
-                case "examine" | "ready":
+                case "examine":
                     return message
                 case other:
                     raise wire.GarbledError(f"a wish for {str(other)[:40]!r}")
 
-    def _rows(self, connection: socket.socket, material: Held, single: str) -> Batches:
+    def _rows(self, single: str) -> Batches:
         try:
-            found = material.rows(block_size=self._experiment.block_size, single=single[:200])
+            return self._material.rows(block_size=self._experiment.block_size, single=single[:200]).batches
         except UserError as error:
             raise RefusedError(Crashed(reason=str(error))) from None
-        wire.send(connection, {})
-        return found.batches
 
-    def _draw(self, connection: socket.socket, batches: Batches, step: int, total: int) -> None:
+    def _draw(self, batches: Batches, step: int, total: int) -> None:
         training = self._experiment.training
         inputs, targets = batches.draw(
             seed=self.job.seed,
@@ -128,58 +138,59 @@ class Examiner:
             batch_size=training.gradient_accumulation_steps * training.batch_size,
             block_size=self._experiment.block_size,
         )
-        wire.send(connection, {"shape": list(inputs.shape)}, inputs, targets)
+        wire.send(self._trainee, {"shape": list(inputs.shape)}, inputs, targets)
 
     def _recalled(self) -> tuple[float, float] | None:
         if self._known is None or self.job.foreign:
             return None
         return functions.recall(self.checkpoints, self._known, self.job)
 
-    @torch.no_grad()
     def _examined(self, steps: int) -> tuple[float, float]:
         """Return nats per token and bits per byte over the whole split that the job names."""
-        split = self._scored_on.splits[self.job.split]
         self._trainee.close()  # it ends, and never sees what is scored on
         self._tell({TWINS: True})
+        try:
+            return self._scored_and_audited(steps)
+        except wire.ClosedError:
+            reason = "made anew with the same weights, it ended without an answer"
+            raise RefusedError(Crashed(reason=reason)) from None
+
+    @torch.no_grad()
+    def _scored_and_audited(self, steps: int) -> tuple[float, float]:
+        split = self._own[self.job.split]
         sum_of = score.Nats()
         batches = list(score.batches_of(split, block_size=self._experiment.block_size))
         same = SAME if self._experiment.decoding.kv_cache == EXACT else SAME_ROUNDED
         auditor = Auditor(split, self.job.key, self._dataset.vocab_size, len(batches), same)
-        answer = self._answers_of(self._scored)
-        for inputs, targets in batches:
-            logits = answer(inputs)
+        _await(self._scored)
+        answers = self._answers(self._scored, [inputs for inputs, _ in batches])
+        for (inputs, targets), logits in zip(batches, answers, strict=True):
             sum_of.add(logits, targets)
             auditor.look(inputs, logits)
         if not math.isfinite(sum_of.mean):
             raise RefusedError(Diverged(step=steps))
-        if wrong := auditor.verdict(self._answers_of(self._twin)):
+        _await(self._twin)
+        if wrong := auditor.verdict(lambda inputs: next(self._answers(self._twin, [inputs]))):
             raise RefusedError(wrong)
-        return score.in_bits(sum_of.mean, split)
+        return score.in_bits(sum_of.mean, split, self._scored_on.splits[self.job.split])
+
+    def _answers(self, connection: socket.socket, questions: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Ask for the logits of inputs (B, T), one after the other."""
+        _ask(connection, questions[0])
+        for inputs, following in itertools.zip_longest(questions, questions[1:]):
+            logits = self._logits(connection, inputs)
+            if following is not None:
+                _ask(connection, following)  # before what was said is weighed, so that nobody waits
+            yield logits
 
     def _logits(self, connection: socket.socket, inputs: Tensor) -> Tensor:
-        """Ask for the logits of inputs (B, T)."""
-        wire.send(connection, {"shape": list(inputs.shape)}, inputs)
+        """Take the answer to inputs (B, T)."""
         shape = wire.receive(connection).get("shape")
         if shape != [*inputs.shape, self._dataset.vocab_size]:
             text = ", ".join(map(str, shape)) if isinstance(shape, list) else "?"
             reason = f"logits of shape ({text[:80]}) for inputs of {tuple(inputs.shape)}"
             raise RefusedError(Crashed(reason=reason))
         return wire.receive_tensor(connection, tuple(shape), torch.float32)
-
-    def _answers_of(self, connection: socket.socket) -> Ask:
-        gone = RefusedError(Crashed(reason="made anew with the same weights, it ended without an answer"))
-
-        def ask(inputs: Tensor) -> Tensor:
-            try:
-                return self._logits(connection, inputs)
-            except wire.ClosedError:
-                raise gone from None
-
-        try:
-            self._serve(connection)
-        except wire.ClosedError:
-            raise gone from None
-        return ask
 
     def _tell_score(self, found: tuple[float, float], *, steps: int, recalled: bool) -> None:
         function = self._known.function if self._known else ""
@@ -189,6 +200,17 @@ class Examiner:
 
     def _tell(self, message: dict[str, object]) -> None:
         os.write(self._report, json.dumps(message).encode("utf-8") + b"\n")
+
+
+def _ask(connection: socket.socket, inputs: Tensor) -> None:
+    wire.send(connection, {"shape": list(inputs.shape)}, inputs)
+
+
+def _await(connection: socket.socket) -> None:
+    """Wait until a process has the weights; it trains on nothing, whatever rows it asks for."""
+    while (op := wire.receive(connection).get("op")) != "ready":
+        if op != "rows":
+            raise wire.GarbledError(f"a wish for {str(op)[:40]!r}")
 
 
 def _whole(message: dict[str, Any], name: str) -> int:

@@ -1,7 +1,9 @@
 """The keeper of the data: a process that reads it once and forks an examiner for each trial.
 
 It is forked from the trial server before any data is read, so that neither the server nor the processes of
-candidates that it forks have ever held a token.
+candidates that it forks have ever held a token. A candidate that trains on the same texts in another way, in
+other tokens say, has them read once more here, for all its trials; and byte pairs are trained by threads that
+would not survive a fork.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from foundry.data import dataset
 from foundry.errors import UserError
+from foundry.training import experiment
 from foundry.trial import wire
 from foundry.trial.job import Job, decode
 
@@ -62,18 +66,18 @@ def _keep(connection: socket.socket, preload: str | None) -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # examiners leave nothing behind
     _close_all_but(connection.fileno())
-    if preload is not None:
-        _read(preload)
+    shelf = _Shelf(preload)
     while True:
         mark, descriptors, _, _ = socket.recv_fds(connection, 1, _PARTS)
         if not mark:
             return
         request = wire.receive(connection)["request"]
         job, _, checkpoints = decode(request)
+        complaint = shelf.fetch(job.experiment)
         if os.fork() == 0:
             try:
                 connection.close()
-                _examine(job, checkpoints, descriptors)
+                _examine(job, checkpoints, descriptors, complaint)
             except BaseException:
                 traceback.print_exc()
             finally:
@@ -82,22 +86,39 @@ def _keep(connection: socket.socket, preload: str | None) -> None:
             os.close(descriptor)
 
 
-def _read(text: str) -> None:
-    """Read the data of an experiment, for all trials on it."""
-    from foundry.data import dataset
-    from foundry.training import experiment
+class _Shelf:
+    """What has been read, for all trials on the texts of one experiment, where there is one."""
 
-    with contextlib.suppress(UserError):  # whoever asks for it is told
-        dataset.load(experiment.parse(text).data).batches()
+    def __init__(self, preload: str | None) -> None:
+        self._texts: set[str] | None = None
+        if preload is not None:
+            with contextlib.suppress(UserError):
+                self._texts = set(experiment.parse(preload).data.names)
+            self.fetch(preload)
+
+    def fetch(self, text: str) -> str | None:
+        """Have at hand what an experiment trains and is scored on, if it is of these texts; say why not.
+
+        Others are for the examiner to read, or to wait for in vain.
+        """
+        try:
+            data = experiment.parse(text).data
+            if set(data.names) == self._texts:
+                dataset.unselected(data)
+                dataset.load(data).batches()
+        except UserError as error:
+            return str(error)
+        return None
 
 
-def _examine(job: Job, checkpoints: Path, descriptors: list[int]) -> None:
+def _examine(job: Job, checkpoints: Path, descriptors: list[int], complaint: str | None) -> None:
     from foundry.trial.examiner import Examiner
 
     *wires, report = descriptors
     with contextlib.ExitStack() as closing:
         parts = [closing.enter_context(socket.socket(fileno=descriptor)) for descriptor in wires]
-        Examiner(job, checkpoints, parts, report).run()
+        Examiner(job, checkpoints, parts, report).run(complaint)
+    os.close(report)  # now: the end of this process takes longer
 
 
 def _close_all_but(descriptor: int) -> None:

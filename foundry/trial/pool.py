@@ -34,6 +34,15 @@ class PoolError(RuntimeError):
     """The server that forks the trials will not stay up."""
 
 
+# By default glibc gives the memory of activations back to the kernel and takes it again batch by batch until
+# it has seen larger ones: a tenth of the time of a process that is forked to answer.
+_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(512 << 20),
+    "MALLOC_TOP_PAD_": str(16 << 20),
+}
+
+
 @dataclass
 class _Running:
     job: Job
@@ -195,8 +204,11 @@ def _is_doubtful(outcome: Outcome) -> bool:
 
 
 def _environment(scratch: Path) -> dict[str, str]:
-    """One thread a trial; this very foundry, wherever the user stands and whatever lies there; no secrets."""
+    """One thread a trial; memory that is kept when freed; this very foundry, wherever the user stands and
+    whatever lies there; no secrets.
+    """
     here = str(Path(__file__).parents[2])
     path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    return {**environment.scrubbed(os.environ), **threads, "PYTHONPATH": path, "TMPDIR": str(scratch)}
+    own = {**threads, **_MEMORY, "PYTHONPATH": path, "TMPDIR": str(scratch)}
+    return {**environment.scrubbed(os.environ), **own}

@@ -15,7 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from foundry.errors import UserError
 from foundry.sandbox import family
+from foundry.training import experiment
 from foundry.trial import confinement
 from foundry.trial.confinement import Confinement
 from foundry.trial.job import Job, Limits
@@ -53,6 +55,8 @@ class Running:
         for descriptor in (self.report, self._said):
             os.set_blocking(descriptor, False)
         keeper.examine(request, theirs, report)
+        with contextlib.suppress(UserError):  # whoever needs it is told
+            experiment.parse(self.job.experiment)  # for all that are forked from here
         for part in theirs:
             part.close()
         os.close(report)
@@ -68,9 +72,12 @@ class Running:
             return True
         self._heard += received
         self._silent = not received
+        # Each is forked from here and executes the source for itself. One that did so for both, and then
+        # forked the other, would save a twentieth of a second and spoil the audit: a pipe that the source
+        # opens at its import survives a fork, and through it the two could agree on what to say.
         if b'"twins"' in self._heard and not self.timed_out:
             while self._wires:
-                with self._wires.pop() as wire:  # theirs alone: the examiner must see it close
+                with self._wires.pop(0) as wire:  # theirs alone: the examiner must see it close
                     part = functools.partial(self._answer, wire)
                     self._answering.append(self._fork(confined, [wire.fileno()], part))
         return not self._silent
@@ -90,6 +97,7 @@ class Running:
         assert self.status is not None
         for pid in self._answering:
             family.end(pid)
+        for pid in self._answering:
             os.waitpid(pid, 0)
         for wire in self._wires:
             wire.close()

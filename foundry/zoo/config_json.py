@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foundry.data.pretrained.json_object import read_object
 from foundry.errors import UserError, unknown
 from foundry.registry import load_part, module_names
 from foundry.zoo.families._reading import need
@@ -45,18 +45,3 @@ def write(base_model: str, model_args: Mapping[str, object]) -> dict[str, Any] |
     """Make the content for a seed model; None if no model type of theirs is such a model."""
     config: dict[str, Any] | None = load_part(_FAMILIES, "family", base_model).config(model_args)
     return config
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """Read a file with one JSON object.
-
-    Raises:
-        UserError: it cannot be read, or holds something else.
-    """
-    try:
-        body = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
-    if not isinstance(body, dict):
-        raise UserError(f"{path} holds no JSON object")
-    return body

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from foundry.data.pretrained.json_object import read_object
 from foundry.errors import UserError
 from foundry.training.experiment import parse
 from foundry.zoo import config_json, layouts
@@ -52,7 +53,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     if "optimizers" in stored.metadata:
         return Checkpoint(path, layouts.own(stored, "model."), _own_settings(folder))
     if stored.metadata.get("layout") == "foundry":
-        return Checkpoint(path, layouts.own(stored), config_json.read_object(folder / "model_args.json"))
+        return Checkpoint(path, layouts.own(stored), read_object(folder / "model_args.json"))
     described = folder / "config.json"
     settings = config_json.read(described).model_args if described.is_file() else {}
     return Checkpoint(path, layouts.hugging_face(stored), settings)
@@ -73,7 +74,7 @@ def _main_file(folder: Path) -> Path:
 
 
 def _shards(index: Path) -> list[Path]:
-    names = config_json.read_object(index).get("weight_map")
+    names = read_object(index).get("weight_map")
     if not isinstance(names, dict):
         raise UserError(f"{index} has no weight_map")
     paths = [index.parent / name for name in sorted(set(names.values()))]
@@ -93,7 +94,7 @@ def _meta(path: Path, folder: Path, parts: list[Container]) -> Checkpoint:
         raise UserError(
             f"{path} has Meta's layout, and no params.json beside it to say how many heads it has"
         )
-    params = config_json.read_object(folder / "params.json")
+    params = read_object(folder / "params.json")
     if not isinstance(params.get("dim"), int) or not isinstance(params.get("n_heads"), int):
         raise UserError(f"{folder / 'params.json'} does not say dim and n_heads")
     stored = parts[0]

@@ -16,7 +16,7 @@ from population.settings import SEED_MODEL
 NUMBERS = "numbers"  # the operator that sets what the sampler proposes
 _WINDOW = 96  # candidates that the sampler learns from: the population moves on
 _MOST_SIGMAS = 3.0  # that a gain is credited with: the first finds would drown all later ones
-_MOST_NUMBERS = 3  # changed in one birth
+_FEWEST_NUMBERS = 3  # changed in one birth, where there are so many; at most, all
 
 
 class Breeding:
@@ -128,13 +128,16 @@ class Breeding:
         return self._choose(others, self._archive, rng)
 
     def _operators(self, number: int) -> tuple[str, ...]:
-        rng = random.Random(f"operators/{self._archive.settings.seed}/{number}")
-        if self._archive.settings.bandit:
-            return self.credit.preference(rng)
-        return tuple(rng.sample(self._menu.operators, len(self._menu.operators)))
+        settings, names = self._archive.settings, self._menu.operators
+        rng = random.Random(f"operators/{settings.seed}/{number}")
+        order = self.credit.preference(rng) if settings.bandit else tuple(rng.sample(names, len(names)))
+        first, later = settings.number_shares
+        if NUMBERS in names and rng.random() < (first if number <= settings.population else later):
+            return (NUMBERS, *(name for name in order if name != NUMBERS))
+        return order
 
     def _numbers(self, number: int, parent: int) -> tuple[tuple[str, float], ...]:
-        """Propose new values for a few of the parent's numbers."""
+        """Propose new values for some of the parent's numbers."""
         archive = self._archive
         genes = {n: g for n, g in (self._menu.genes or {}).items() if n in archive.born[parent].numbers}
         if not genes:
@@ -143,5 +146,6 @@ class Breeding:
         observed = [(archive.born[n].numbers, losses[n]) for n in self._observed[-_WINDOW:]]
         rng = random.Random(f"numbers/{archive.settings.seed}/{number}")
         proposed = self._propose_numbers(genes, observed, rng)
-        chosen = rng.sample(sorted(genes), min(len(genes), rng.randint(1, _MOST_NUMBERS)))
+        count = rng.randint(min(_FEWEST_NUMBERS, len(genes)), len(genes))
+        chosen = rng.sample(sorted(genes), count)
         return tuple((name, proposed[name]) for name in sorted(chosen))

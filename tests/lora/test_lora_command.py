@@ -8,6 +8,7 @@ import pytest
 import torch
 from lora_helpers import adapted, from_source, logits
 
+from foundry.cli import main as foundry_main
 from foundry.cli.lora import main, without_section
 from foundry.lora import files
 from foundry.lora.settings import Lora
@@ -52,6 +53,19 @@ def test_the_merged_folder_holds_a_plain_model_that_says_the_same(run: Path) -> 
     torch.testing.assert_close(logits(found), logits(wanted), atol=1e-5, rtol=1e-5)
     assert (logits(found) - logits(model())).abs().max() > 0.01
     assert (out / "model.py").read_text() == (run / "model.py").read_text()
+
+
+def test_the_weights_are_on_the_disk_once_by_both_names(run: Path) -> None:
+    out = run.parent / "merged"
+    assert main(["merge", str(run), "--adapter", str(run.parent / "adapter"), "--out", str(out)]) == 0
+    weights = sum(path.lstat().st_size for path in out.iterdir() if path.suffix == ".safetensors")
+    assert weights < 1.1 * (run / "best.safetensors").stat().st_size
+    moved = out.rename(run.parent / "moved")
+    for name in ("best", "latest"):
+        assert checkpoint.load(moved / f"{name}.safetensors", model(), []) == 0
+    merged = (moved / "best.safetensors").read_bytes()
+    assert foundry_main(["train", str(moved / "experiment.yaml"), "--out", str(moved), "--resume"]) == 2
+    assert (moved / "best.safetensors").read_bytes() == merged
 
 
 def test_mistakes_are_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,14 +90,24 @@ def test_samplers_that_learn_propose_better_than_chance(name: str) -> None:
     assert typical(name) < typical("uniform") / 2
 
 
-def test_numbers_are_proposed_where_the_parent_has_some() -> None:
-    class Numbered(World):
-        def bear(self, search: Search, order: Order) -> None:
-            super().bear(search, order)
-            search.archive.born[order.number] = replace(
-                search.archive.born[order.number], numbers={"rate": 0.01}
-            )
+class Numbered(World):
+    """A world in which every candidate has a number."""
 
+    def bear(self, search: Search, order: Order) -> None:
+        super().bear(search, order)
+        search.archive.born[order.number] = replace(search.archive.born[order.number], numbers={"rate": 0.01})
+
+
+def test_most_of_the_first_generation_sets_numbers_and_later_a_share() -> None:
+    settings = replace(LONG, population=50, generations=4, bandit=False)
+    menu = Menu(operators=("numbers", *(f"other{i}" for i in range(19))), genes=RATE)
+    births = alone(settings, Numbered(), menu).archive.births
+    first, later = births[:50], births[50:]
+    assert 0.55 < sum(bool(birth.numbers) for birth in first) / len(first) < 0.95
+    assert 0.2 < sum(bool(birth.numbers) for birth in later) / len(later) < 0.5
+
+
+def test_numbers_are_proposed_where_the_parent_has_some() -> None:
     menu = Menu(operators=("numbers", "idle"), genes=RATE)
     search = alone(LONG, Numbered(), menu)
     proposed = [birth for birth in search.archive.births if birth.numbers]

@@ -51,11 +51,13 @@ def encode(
     """
     ids: list[NDArray[np.uint32]] = [np.zeros(0, np.uint32)]
     replies = [np.zeros(0, np.bool_)]
+    begins = True
     special = ((piece, mark_id(piece.text, tokenizer) if piece.mark else None) for piece in pieces)
     for (reply, number), group in itertools.groupby(special, key=lambda item: (item[0].reply, item[1])):
         found = [piece for piece, _ in group]
         if number is None:
-            ids.append(tokenizer.encode(text_of(found)))
+            ids.append(tokenizer.encode(text_of(found), begins=begins))
+            begins = False
         else:
             ids.append(np.full(len(found), number, np.uint32))
         replies.append(np.full(len(ids[-1]), reply and not (words and number is not None)))

@@ -1,4 +1,5 @@
-"""Tokenizers that come with pretrained models: `tokenizer.json` of Hugging Face, and what a GGUF file holds.
+"""Tokenizers that come with pretrained models: `tokenizer.json` of Hugging Face, `tokenizer.model`, GGUF.
 
-Both are read into one `Definition`, which `Pretrained` encodes with. Free of torch.
+Each is read into one of two definitions: a `Definition` is of byte pairs within words, which `ByteLevel`
+encodes with, a `Pieces` in the manner of SentencePiece, which `SentencePieces` does. Free of torch.
 """

@@ -5,42 +5,44 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foundry.data.byte_pairs import last_cut
-from foundry.data.pretrained import merging, patterns
-from foundry.data.pretrained.definition import Definition
 from foundry.data.pretrained.tokenizer_json import FILE
-
-if TYPE_CHECKING:
-    import tiktoken
 
 KIND = "pretrained"
 
 
+class Defined(Protocol):
+    """What a tokenizer is determined by."""
+
+    @property
+    def vocab(self) -> Mapping[str, int]:
+        """Tokens that text is made of, and their ids."""
+
+    @property
+    def added(self) -> Mapping[str, int]:
+        """Special tokens."""
+
+    @property
+    def end(self) -> int:
+        """The special token after a text."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the content of a tokenizer.json."""
+
+
 @dataclass(frozen=True, eq=False)
-class Pretrained:
-    """Gives the ids that a model was trained with; encodes by tiktoken."""
+class Pretrained(ABC):
+    """Gives the ids that a model was trained with."""
 
-    definition: Definition = field(repr=False)
-
-    @functools.cached_property
-    def _ranked(self) -> merging.Ranked:
-        return merging.ranked(self.definition)
-
-    @functools.cached_property
-    def _encoding(self) -> tiktoken.Encoding:
-        import tiktoken  # not before it is needed
-
-        pattern, ranks = self.definition.pattern, dict(self._ranked.ranks)
-        return tiktoken.Encoding("pretrained", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
+    definition: Defined = field(repr=False)
 
     @property
     def vocab_size(self) -> int:
@@ -57,23 +59,22 @@ class Pretrained:
         """The token after a text."""
         return self.definition.end
 
-    @functools.cached_property
+    @property
+    @abstractmethod
     def sha256(self) -> str:
         """The hash of all that ids depend on, the same whichever file it was read from."""
-        found, own = self._ranked, self.definition
-        spelled = [(token.hex(), int(found.ids[rank])) for token, rank in _by_rank(found.ranks)]
-        body = [own.pattern, own.nfc, own.end, sorted(own.added.items()), spelled]
-        return hashlib.sha256(json.dumps(body).encode("utf-8")).hexdigest()
 
-    def encode(self, text: str) -> NDArray[np.uint32]:
-        """Turn text into ids, (tokens,); what looks like a special token is text like any other.
+    @abstractmethod
+    def encode(self, text: str, *, begins: bool = True) -> NDArray[np.uint32]:
+        """Turn text into ids, (tokens,); what looks like a special token is text like any other."""
 
-        Bytes that the model has no token for, control characters for the most part, are left out.
-        """
-        if self.definition.nfc:
-            text = unicodedata.normalize("NFC", text)
-        found = self._ranked.ids[self._encoding.encode_to_numpy(text, disallowed_special=())]
-        return found[found >= 0].astype(np.uint32)
+    @abstractmethod
+    def cut(self, text: str) -> int:
+        """Return the last place between two words; 0 where there is none that is known to be one."""
+
+    @abstractmethod
+    def spelled_text(self) -> Iterable[tuple[int, bytes]]:
+        """List the ids that text is made of, with their bytes."""
 
     def decode(self, ids: Iterable[int]) -> str:
         """Turn ids into text, with U+FFFD for bytes that are no UTF-8.
@@ -86,14 +87,10 @@ class Pretrained:
     @functools.cached_property
     def spelled(self) -> list[bytes]:
         """What each id is written as, special tokens by their names."""
-        own = self.definition
-        spelled = [b""] * (max(*own.vocab.values(), *own.added.values()) + 1)
-        for token, rank in self._ranked.ranks.items():
-            if (number := int(self._ranked.ids[rank])) >= 0:
-                spelled[number] = token
-        for name, number in own.added.items():
-            spelled[number] = name.encode("utf-8")
-        return spelled
+        found = dict(self.spelled_text())
+        found |= {number: name.encode("utf-8") for name, number in self.definition.added.items()}
+        size = max(*self.definition.vocab.values(), *found) + 1
+        return [found.get(number, b"") for number in range(size)]
 
     def spelling(self) -> list[bytes]:
         """Return the bytes of each id; nothing for special tokens, but a newline for the end of a text."""
@@ -103,11 +100,7 @@ class Pretrained:
         spelled[self.end] = b"\n"
         return spelled
 
-    def cut(self, text: str) -> int:
-        """Return the last place between two words; 0 where the pattern is none that is known."""
-        return last_cut(text) if self.definition.pattern in patterns.KNOWN else 0
-
-    def require(self, alphabet: str, source: str) -> None:
+    def require(self, alphabet: str, source: str) -> None:  # noqa: B027  (it is the same for all)
         """Accept every text, see `encode`."""
 
     def save(self, folder: Path) -> dict[str, object]:
@@ -115,7 +108,3 @@ class Pretrained:
         text = json.dumps(self.definition.as_json(), ensure_ascii=False) + "\n"
         (folder / FILE).write_text(text, "utf-8")
         return {"kind": KIND, "file_sha256": hashlib.sha256(text.encode("utf-8")).hexdigest()}
-
-
-def _by_rank(ranks: Mapping[bytes, int]) -> list[tuple[bytes, int]]:
-    return sorted(ranks.items(), key=lambda item: item[1])
