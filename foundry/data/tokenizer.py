@@ -50,7 +50,8 @@ class Tokenizer(Protocol):
     def cut(self, text: str) -> int:
         """Return the last place where `text` can be cut and encoded in two without changing its tokens.
 
-        The second part begins no text. What follows `text` must not matter. 0 means that there is no such place.
+        The second part begins no text. What follows `text` must not matter. 0 means that there is no such
+        place.
         """
         ...
 

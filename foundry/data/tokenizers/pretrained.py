@@ -22,6 +22,7 @@ def build(corpora: Sequence[Corpus], vocab_size: int) -> Tokenizer:
     named = corpora[0].data.vocabulary
     if named is None:
         raise UserError(
-            f"data.tokenizer {NAME} needs data.vocabulary: a tokenizer.json, a tokenizer.model, a .gguf file, or a folder"
+            f"data.tokenizer {NAME} needs data.vocabulary: "
+            "a tokenizer.json, a tokenizer.model, a .gguf file, or a folder"
         )
     return read(Path(named))
