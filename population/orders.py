@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,3 +63,4 @@ class Menu:
 
     operators: tuple[str, ...] = ()
     genes: Mapping[str, Gene] | None = None  # by name, where numbers are sampled
+    numbers: Mapping[str, float] = field(default_factory=dict)  # the seed model's, by name

@@ -34,7 +34,9 @@ class Search:
     def __init__(self, settings: Settings, menu: Menu | None = None) -> None:
         self.settings = settings
         self.archive = Archive(settings)
-        self.breeding = Breeding(self.archive, menu or Menu())
+        menu = menu or Menu()
+        self.archive.born[SEED_MODEL] = Born(operator="seed", numbers=menu.numbers)
+        self.breeding = Breeding(self.archive, menu)
         self.confirming: Confirming | None = None
         self.ablating: Ablating | None = None
         self.outcomes: dict[int, Outcome] = {}  # by order, as told

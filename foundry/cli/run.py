@@ -17,7 +17,7 @@ from foundry.registry import module_names
 from foundry.training import experiment
 from foundry.zoo import evolution
 from genome import Arena, Candidate
-from operators import numbers
+from operators import Source, numbers
 from population import samplers, selection
 from population.archive import OBJECTIVES
 from population.ledger import Ledger, LedgerError
@@ -50,7 +50,8 @@ class Plan:
             name: Gene(low=own.low, high=own.high, log=own.log, whole=own.whole)
             for name, own in numbers.RANGES.items()
         }
-        return Menu(operators=self.operators, genes=genes)
+        present = numbers.present(Source(self.model, self.experiment))
+        return Menu(operators=self.operators, genes=genes, numbers=present)
 
     @property
     def foreign(self) -> bool:
@@ -69,7 +70,7 @@ class Plan:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Plan:
         """Read what `as_json` gave."""
-        tuples = {name: tuple(body["search"][name]) for name in ("objectives", "looks")}
+        tuples = {name: tuple(body["search"][name]) for name in ("objectives", "looks", "number_shares")}
         search = Settings(**{**body["search"], **tuples})
         return cls(
             **{

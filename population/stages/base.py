@@ -1,4 +1,4 @@
-"""The seed model at every rung: what others are held against, and at the first the noise of a score."""
+"""The seed model at the first rung: what others are held against, and the noise of a score."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from population.settings import SEED_MODEL
 class Base:
     """Measure the seed model. The first trial goes alone, for it tells what a token costs.
 
-    Several seeds are run at the first rung only: above it the first race brings them along with it.
+    It climbs before all others, with one seed: more are run above when the first race brings them along.
     """
 
     name = "base"
@@ -20,9 +20,7 @@ class Base:
         settings = archive.settings
         self._archive = archive
         self._waiting = [
-            Order(number=SEED_MODEL, rung=rung, seed=settings.seed + i)
-            for rung in range(settings.height)
-            for i in range(1 if rung else settings.base_seeds)
+            Order(number=SEED_MODEL, rung=0, seed=settings.seed + i) for i in range(settings.base_seeds)
         ]
 
     @property
@@ -35,10 +33,7 @@ class Base:
         first = self._archive.issued == 0
         if not self._waiting or not (first or self._archive.spending.token):
             return None
-        order = self._waiting.pop(0)
-        if order.rung and order.seed == self._archive.settings.seed:
-            self._archive.rungs.promote(SEED_MODEL, order.rung - 1)
-        return order
+        return self._waiting.pop(0)
 
     def hear(self, order: Order, outcome: Outcome) -> None:
         """Nothing is decided here."""
