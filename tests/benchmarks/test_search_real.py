@@ -138,7 +138,8 @@ def test_what_is_shipped_says_where_it_comes_from_and_keeps_its_budget() -> None
     assert len({(piece["method"], piece["seed"]) for piece in results["pieces"]}) == len(results["pieces"])
     for piece in results["pieces"]:
         assert piece["method"] in SETTINGS
-        assert piece["flops"] <= (results["made"]["budget"] + 2) * full
+        # births end with the budget; climbs and races that are due then are carried out, and count for nobody
+        assert piece["flops"] <= (results["made"]["budget"] + 5) * full
         costs = [step["flops"] for step in piece["steps"]]
         assert costs == sorted(costs)
         for step in piece["steps"]:
