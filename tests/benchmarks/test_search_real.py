@@ -138,7 +138,7 @@ def test_what_is_shipped_says_where_it_comes_from_and_keeps_its_budget() -> None
     assert len({(piece["method"], piece["seed"]) for piece in results["pieces"]}) == len(results["pieces"])
     for piece in results["pieces"]:
         assert piece["method"] in SETTINGS
-        # births end with the budget; climbs and races that are due then are carried out, and count for nobody
+        # births end with the budget; climbs and races that are due then are carried out, beyond the marks
         assert piece["flops"] <= (results["made"]["budget"] + 5) * full
         costs = [step["flops"] for step in piece["steps"]]
         assert costs == sorted(costs)
