@@ -21,6 +21,7 @@ import yaml
 
 import operators
 from foundry import gates
+from foundry.cli.editing import step_of
 from genome import Arena
 from operators import Source
 
@@ -57,10 +58,7 @@ def main() -> None:
                     number=number,
                     generation=1,
                     parents=[parent],
-                    words=operators.words(edit),
-                    operator=edit.operator,
-                    variant=edit.variant,
-                    site=edit.site,
+                    steps=[step_of(edit)],
                     seed=0,
                 )
             )

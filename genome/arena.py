@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from genome.candidate import FILES, Candidate
+from genome.candidate import FILES, Candidate, Step
 from genome.command import Git
 from genome.content import read_blobs, read_diff, read_files, read_lineage
 from genome.failures import ArenaError, writing_to
@@ -79,10 +79,7 @@ class Arena:
             number=0,
             generation=0,
             parents=(),
-            words="Seed model",
-            operator="seed",
-            variant="",
-            site="",
+            steps=[Step(operator="seed", variant="", site="", words="Seed model")],
             seed=seed,
         )
         if self._repository.ours and not self._refs.find(MAIN):
@@ -111,10 +108,7 @@ class Arena:
         number: int,
         generation: int,
         parents: Sequence[Candidate],
-        words: str,
-        operator: str,
-        variant: str,
-        site: str,
+        steps: Sequence[Step],
         seed: int,
     ) -> Candidate:
         """Commit a candidate on a branch of its own; the same arguments give the same id, in any arena.
@@ -124,15 +118,7 @@ class Arena:
         assert sorted(files) == list(FILES), sorted(files)
         self._lock.hold()
         tree = self._store.tree({name: self._store.blob(text) for name, text in files.items()})
-        message = write_message(
-            words=words,
-            number=number,
-            operator=operator,
-            variant=variant,
-            site=site,
-            generation=generation,
-            seed=seed,
-        )
+        message = write_message(number=number, generation=generation, steps=steps, seed=seed)
         ancestry = tuple(parent.commit for parent in parents)
         commit = self._store.commit(tree=tree, parents=ancestry, message=message, second=number)
         candidate = read_candidate(commit=commit, tree=tree, parents=ancestry, message=message)

@@ -1,6 +1,7 @@
 """A candidate, and the name that its branch bears."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 FILES = ("experiment.yaml", "model.py")  # what every candidate holds, in git's order
@@ -10,11 +11,22 @@ _LONGEST_SLUG = 60
 
 
 @dataclass(frozen=True, kw_only=True)
+class Step:
+    """One edit as the commit of a candidate records it; `words` say it to people."""
+
+    operator: str
+    variant: str
+    site: str
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Candidate:
     """One commit on one branch of the arena: `model.py` and `experiment.yaml`.
 
     `number` counts births, 0 is the seed model; `parents` are the commits it was bred from, () for the
-    seed model; `words` is the edit in words, the first line of the commit's message.
+    seed model; `steps` are the edits that made it of the first of them, in their order; `words` is the first
+    line of the commit's message.
     """
 
     number: int
@@ -24,9 +36,7 @@ class Candidate:
     parents: tuple[str, ...]
     name: str
     words: str
-    operator: str
-    variant: str
-    site: str
+    steps: tuple[Step, ...]
     seed: int
 
     @property
@@ -34,13 +44,14 @@ class Candidate:
         return "candidate/" + self.name
 
 
-def candidate_name(*, number: int, generation: int, operator: str, variant: str) -> str:
+def candidate_name(*, number: int, generation: int, steps: Sequence[Step]) -> str:
     """Make the name of a candidate, such as `g003-0042-swap-activation-relu2`.
 
     At most 60 characters follow the numbers; whatever a branch may not carry becomes a hyphen. The birth
     number alone makes the name unique within a run.
     """
-    slug = re.sub(r"[^a-z0-9.]+", "-", f"{operator}-{variant}".lower())
+    edits = "-".join(f"{step.operator}-{step.variant}" for step in steps)
+    slug = re.sub(r"[^a-z0-9.]+", "-", edits.lower())
     slug = re.sub(r"(?<![0-9])\.|\.(?![0-9])", "-", slug)  # a point only within a number: no '..', no '.lock'
     slug = re.sub(r"-+", "-", slug)[:_LONGEST_SLUG].strip("-.")
     name = f"g{generation:03d}-{number:04d}-{slug}".rstrip("-")

@@ -107,6 +107,10 @@ class Archive:
             number = self.births[number - 1].parent
         return found[::-1]
 
+    def edits(self, number: int) -> int:
+        """Count the edits that made a candidate of the seed model."""
+        return sum(len(self.born[member].operators) for member in self.lineage(number))
+
     def affords_search(self) -> bool:
         """Say whether the budget has room for a birth beside what the end of the run may take."""
         settings = self.settings

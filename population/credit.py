@@ -1,7 +1,7 @@
 """Which operators pay: Thompson sampling over what each has gained per unit of cost.
 
-Thompson, "On the likelihood that one unknown probability exceeds another" (1933); with a share of uniform
-draws, because what pays changes as the population does.
+Thompson, "On the likelihood that one unknown probability exceeds another" (1933); with a share of even draws,
+because what pays changes as the population does, and so that each operator is tried early at least once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-FLOOR = 0.2  # of the births draw operators uniformly
+FLOOR = 0.2  # of the births draw evenly: those tried least come first
 _MEMORY = 0.995  # weight of a birth after the next: old gains count for less
 _PRIOR = 2.0  # births that an operator's record is mixed with, at the mean of all
 
@@ -67,7 +67,7 @@ class Credit:
         names = list(self._arms)
         if rng.random() < FLOOR:
             rng.shuffle(names)
-            return tuple(names)
+            return tuple(sorted(names, key=lambda name: self._arms[name].births))
         weight = sum(arm.weight for arm in self._arms.values())
         mean = sum(arm.reward for arm in self._arms.values()) / weight if weight else 0.0
         spread = math.sqrt(max(0.0, self._square / weight - mean**2)) if weight else 1.0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 _APPLICATION = 0x464F554E  # "FOUN": tells a ledger from any other SQLite file
-_SCHEMA_VERSION = 3
+_SCHEMA_VERSION = 4
 
 # `at` is for people who read the record; nothing decides by it
 _SCHEMA = f"""

@@ -44,7 +44,7 @@ _SHAPES: Mapping[str, Mapping[str, Test]] = {
     "birth": {
         "commit": _perhaps(_commit),
         "program": _perhaps(_text),
-        "operator": _text,
+        "operators": lambda value: isinstance(value, list) and all(map(_text, value)),
         "numbers": _numbers,
     },
     "outcome": _WORK,

@@ -15,6 +15,7 @@ class Birth:
     parent: int
     mate: int | None = None  # the second parent; where the two do not merge, the first has the child alone
     operators: tuple[str, ...] = ()  # to be tried in this order
+    edits: int = 1  # by which it should differ from its parent, each of another operator
     numbers: tuple[tuple[str, float], ...] = ()  # what the sampler proposes, for the operator `numbers`
 
 
@@ -43,7 +44,7 @@ class Order:
 class Born:
     """What the driver says of a candidate once it exists."""
 
-    operator: str
+    operators: tuple[str, ...]  # that made it of its parent, an edit each; none where nothing was born
     numbers: Mapping[str, float]  # by name, those that a sampler may propose
 
 

@@ -119,7 +119,7 @@ def _has_costs(note: Mapping[str, str]) -> bool:
 
 
 def _status(candidate: Candidate, champion: Candidate | None) -> str:
-    if champion is not None and candidate.commit == champion.commit:
+    if champion is not None and candidate.tree == champion.tree:
         return "champion"
     return "seed" if candidate.number == 0 else "scored"
 

@@ -49,7 +49,7 @@ def resumed(settings: Settings, menu: Menu, ledger: Ledger) -> Search:
 
 def born(body: Mapping[str, Any]) -> Born:
     """Read what the record of a birth says of the candidate."""
-    return Born(operator=body["operator"], numbers=body["numbers"])
+    return Born(operators=tuple(body["operators"]), numbers=body["numbers"])
 
 
 def work(order: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -35,7 +35,7 @@ class Search:
         self.settings = settings
         self.archive = Archive(settings)
         menu = menu or Menu()
-        self.archive.born[SEED_MODEL] = Born(operator="seed", numbers=menu.numbers)
+        self.archive.born[SEED_MODEL] = Born(operators=(), numbers=menu.numbers)
         self.breeding = Breeding(self.archive, menu)
         self.confirming: Confirming | None = None
         self.ablating: Ablating | None = None

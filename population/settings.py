@@ -30,6 +30,7 @@ class Settings:
     bandit: bool = True  # operators are drawn by what they have paid; else each as likely
     sampler: str = "tpe"  # of the numbers of experiment and model
     number_shares: tuple[float, float] = (0.75, 0.3)  # of births, in the first generation and later, for it
+    sizes: tuple[int, ...] = (8, 5, 3, 2, 1)  # edits of a birth: each in turn at first, then what has paid
     living: int = 12  # how many of an island may be parents
     islands: int = 1
     migration: int = 16  # births on an island from one arrival to the next

@@ -57,29 +57,33 @@ class Replay:
     def _bear(self, order: Order) -> bool:
         """Make the candidate of an order; False where every mutation of its parent is known."""
         if order.birth is None:
-            self.search.introduce(order.number, Born(operator="", numbers={}))
+            self.search.introduce(order.number, Born(operators=(), numbers={}))
             return True
-        for name, child in itertools.chain(self._of_two(order.birth), self._of_one(order.birth)):
+        for names, child in itertools.chain(self._of_two(order.birth), self._of_one(order.birth)):
             if child not in self._known:
                 self._known.add(child)
                 self._points[order.number] = child
-                self.search.introduce(order.number, Born(operator=name, numbers={}))
+                self.search.introduce(order.number, Born(operators=names, numbers={}))
                 return True
-        self.search.introduce(order.number, Born(operator="", numbers={}))
+        self.search.introduce(order.number, Born(operators=(), numbers={}))
         return False
 
-    def _of_one(self, birth: Birth) -> Iterator[tuple[str, Point]]:
+    def _of_one(self, birth: Birth) -> Iterator[tuple[tuple[str, ...], Point]]:
         """Yield the mutations of a parent, operator by operator, as the nursery tries them."""
         self._parents[birth.number] = (birth.parent,)
         rng = random.Random(f"edit/{self.search.settings.seed}/{birth.number}")
-        parent = self._points[birth.parent]
+        point, made = self._points[birth.parent], ()
         for name in birth.operators:
             place = list(FACTORS).index(name)
-            values = [value for value in FACTORS[name] if value != parent[place]]
+            values = [value for value in FACTORS[name] if value != point[place]]
             for value in rng.sample(values, len(values)):
-                yield name, (*parent[:place], value, *parent[place + 1 :])
+                child, names = (*point[:place], value, *point[place + 1 :]), (*made, name)
+                if len(names) < birth.edits:
+                    point, made = child, names
+                    break
+                yield names, child
 
-    def _of_two(self, birth: Birth) -> Iterator[tuple[str, Point]]:
+    def _of_two(self, birth: Birth) -> Iterator[tuple[tuple[str, ...], Point]]:
         """Yield what both parents have changed since their last common ancestor, where that goes together."""
         if birth.mate is None:
             return
@@ -89,7 +93,7 @@ class Replay:
         self._parents[birth.number] = (birth.parent, birth.mate)
         values = list(zip(*(self._points[n] for n in (ancestor, birth.parent, birth.mate)), strict=True))
         if all(len({old, one, other}) < 3 for old, one, other in values):
-            yield "crossover", tuple(other if one == old else one for old, one, other in values)
+            yield ("crossover",), tuple(other if one == old else one for old, one, other in values)
 
     def _ancestors(self, number: int) -> set[int]:
         found, waiting = set(), [number]

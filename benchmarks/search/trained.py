@@ -22,6 +22,7 @@ from foundry.cli.clock import Clock
 from foundry.cli.crossing import source_of
 from foundry.cli.nursery import Nursery
 from foundry.cli.record import Record
+from foundry.cli.reduction import edits_of
 from foundry.cli.run import Plan, begin
 from foundry.cli.watch import Watch
 from foundry.trial.job import Job, Limits
@@ -143,8 +144,7 @@ def searched(plan: Plan, bench: Bench) -> list[Step]:
         programs = {}
         for number in {number for _, _, number in trace.moments}:
             candidate = nursery.family[number]
-            lineage = run.arena.lineage(candidate)
-            words = tuple(ancestor.words for ancestor in lineage if ancestor.number != SEED_MODEL)
+            words = tuple(step.words for step in edits_of(run.arena, candidate))
             programs[number] = Program(source_of(run.arena, candidate), words)
         return [Step(flops, seconds, programs[number]) for flops, seconds, number in trace.moments]
 

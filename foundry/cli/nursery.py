@@ -1,18 +1,20 @@
-"""Where candidates are born: an edit of one parent, or a cross of two, becomes a commit in the arena."""
+"""Where candidates are born: edits of one parent, or a cross of two, become a commit in the arena."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from textwrap import shorten
 
 import operators
 from foundry.cli.crossing import cross, source_of
-from foundry.cli.reduction import CROSSOVER, reduced
+from foundry.cli.editing import applied, step_of
+from foundry.cli.reduction import CROSSOVER, edits_of, reduced
 from foundry.cli.run import Plan
 from foundry.errors import UserError
 from foundry.training import experiment
-from genome import Arena, Candidate
+from genome import Arena, Candidate, Step
 from operators import Edit, Source, numbers
 from population.ledger import Ledger
 from population.orders import Birth, Born, Order, Reduction
@@ -30,8 +32,7 @@ class _Found:
     source: Source
     program: str  # canonical form
     parents: list[Candidate]
-    edit: Edit
-    words: str
+    steps: tuple[Step, ...]
 
 
 class Nursery:
@@ -46,7 +47,7 @@ class Nursery:
         )
         source = source_of(arena, seed_model)
         self._known = {operators.canonical(source)}
-        self._born = {SEED_MODEL: Born(operator="seed", numbers=numbers.present(source))}
+        self._born = {SEED_MODEL: Born(operators=(), numbers=numbers.present(source))}
         self._remembered = ledger.births()
         self._by_commit = (
             {candidate.commit: candidate for candidate in arena.candidates()} if self._remembered else {}
@@ -87,7 +88,7 @@ class Nursery:
             generation = self.family[order.reduction.of].generation
         child = self._commit(order.number, generation, found) if found else None
         self._born[order.number] = Born(
-            operator=found.edit.operator if found else "",
+            operators=tuple(step.operator for step in found.steps) if found else (),
             numbers=numbers.present(found.source) if found else {},
         )
         body = {
@@ -105,10 +106,7 @@ class Nursery:
             number=number,
             generation=generation,
             parents=found.parents,
-            words=found.words,
-            operator=found.edit.operator,
-            variant=found.edit.variant,
-            site=found.edit.site,
+            steps=found.steps,
             seed=found.parents[0].seed,
         )
 
@@ -122,18 +120,17 @@ class Nursery:
         if source is None or program is None:
             return None
         names = [short_name(parent.name) for parent in (mother, father)]
-        edit = Edit(CROSSOVER, names[1], "")
-        words = f"cross {names[0]} with {names[1]}"
-        return _Found(source, program, [mother, father], edit, words)
+        step = Step(operator=CROSSOVER, variant=names[1], site="", words=f"cross {names[0]} with {names[1]}")
+        return _Found(source, program, [mother, father], (step,))
 
     def _of_one(self, birth: Birth) -> _Found | None:
         """Try the operators in the order of the birth, each with a few of its edits, for a new program."""
         parent = self.family[birth.parent]
         source = source_of(self._arena, parent)
         rng = random.Random(f"edit/{parent.seed}/{birth.number}")
-        for edit, child, words in _children(source, birth, rng):
+        for steps, child in _children(source, birth, rng):
             if program := self._new(child):
-                return _Found(child, program, [parent], edit, words)
+                return _Found(child, program, [parent], steps)
         return None
 
     def _without(self, reduction: Reduction) -> _Found | None:
@@ -142,10 +139,14 @@ class Nursery:
         source = reduced(self._arena, self.family, whole, reduction.without)
         if source is None:
             return None
-        lineage = self._arena.lineage(whole)
-        names = ", ".join(short_name(lineage[place].name) for place in reduction.without)
-        edit = Edit("ablation", f"without-{'-'.join(map(str, reduction.without))}"[:60], "")
-        return _Found(source, operators.canonical(source), [whole], edit, f"without {names}")
+        edits = edits_of(self._arena, whole)
+        step = Step(
+            operator="ablation",
+            variant=f"without-{'-'.join(map(str, reduction.without))}"[:60],
+            site="",
+            words=shorten("without " + ", ".join(edits[place - 1].words for place in reduction.without), 200),
+        )
+        return _Found(source, operators.canonical(source), [whole], (step,))
 
     def _new(self, child: Source) -> str | None:
         """Return the canonical form of a program not seen before, if the first rung pays for a step of it."""
@@ -159,21 +160,30 @@ class Nursery:
         return program if step <= self._first_rung else None
 
 
-def _children(source: Source, birth: Birth, rng: random.Random) -> Iterator[tuple[Edit, Source, str]]:
-    """Yield up to `ATTEMPTS` edits and what they make, operator by operator."""
+def _children(source: Source, birth: Birth, rng: random.Random) -> Iterator[tuple[tuple[Step, ...], Source]]:
+    """Yield up to `ATTEMPTS` lists of edits and what they make, each with one edit of an operator.
+
+    All have as many as the birth asks for, or as the operators offer; they differ in the last.
+    """
     left = ATTEMPTS
+    made: tuple[Step, ...] = ()
     for name in birth.operators:
-        if name == numbers.NAME:
-            if birth.numbers:
-                edit = numbers.edit(birth.numbers)
-                yield edit, numbers.applied(source, edit), numbers.words(edit)
-            continue
-        edits = operators.lookup(name).sites(source)
+        edits = _edits(name, source, birth)
         for edit in rng.sample(edits, min(len(edits), _TRIES, left)):
             left -= 1
-            yield edit, operators.apply(source, edit), operators.words(edit)
+            child, steps = applied(source, edit), (*made, step_of(edit))
+            if len(steps) < birth.edits:
+                source, made = child, steps
+                break
+            yield steps, child
         if left <= 0:
             return
+
+
+def _edits(name: str, source: Source, birth: Birth) -> list[Edit]:
+    if name == numbers.NAME:
+        return [numbers.edit(birth.numbers)] if birth.numbers else []
+    return operators.lookup(name).sites(source)
 
 
 _TRIES = 3  # edits of one operator, before the next has its turn

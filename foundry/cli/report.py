@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.syntax import Syntax
 
 from foundry.cli.crowning import crowned
+from foundry.cli.reduction import edits_of
 from foundry.cli.report_tables import print_ablation, print_confirmation, print_operators
 from foundry.cli.run import Run
 from foundry.training import experiment
@@ -29,7 +30,7 @@ def conclude(run: Run, search: Search, family: Mapping[int, Candidate], console:
     champion = family[result.champion]
     if result.champion != SEED_MODEL:
         if search.ablating is not None:
-            print_ablation(search.ablating, run.arena.lineage(family[result.confirmed]), console)
+            print_ablation(search.ablating, edits_of(run.arena, family[result.confirmed]), console)
             champion = crowned(run, family, search.ablating)
         _print_champion(run, family[SEED_MODEL], champion, console)
         _print_inheritance(run, family[result.confirmed], console)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from genome import Candidate
+from genome import Candidate, Step
 from population import figures
 from population.confirmation import Finalist, Verdict
 from population.search import SEED_MODEL, Search
@@ -55,7 +55,7 @@ def _figures(finalist: Finalist) -> tuple[str, ...]:
     )
 
 
-def print_ablation(ablating: Ablating, lineage: Sequence[Candidate], console: Console) -> None:
+def print_ablation(ablating: Ablating, edits: Sequence[Step], console: Console) -> None:
     """Say what each edit of the champion is worth, and which were dropped."""
     if ablating.skipped:
         console.print("The budget leaves no room to ablate the champion's edits.\n", highlight=False)
@@ -69,7 +69,7 @@ def print_ablation(ablating: Ablating, lineage: Sequence[Candidate], console: Co
     table.add_column("")
     for place, cost in costs.items():
         fate = "dropped" if place in ablating.dropped else "" if cost is not None else "others build on it"
-        table.add_row(lineage[place].words, "" if cost is None else f"{cost:+.4f}", fate)
+        table.add_row(edits[place - 1].words, "" if cost is None else f"{cost:+.4f}", fate)
     _print("Ablation: what it costs to take an edit of the champion out", table, console)
     console.print()
 

@@ -70,7 +70,7 @@ class Plan:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Plan:
         """Read what `as_json` gave."""
-        tuples = {name: tuple(body["search"][name]) for name in ("objectives", "looks", "number_shares")}
+        tuples = {name: tuple(value) for name, value in body["search"].items() if isinstance(value, list)}
         search = Settings(**{**body["search"], **tuples})
         return cls(
             **{

@@ -29,16 +29,16 @@ class Ablating:
     def __init__(self, archive: Archive, champion: int, seeds: Sequence[int]) -> None:
         self._archive = archive
         self.champion = champion
-        self.edits = archive.lineage(champion)
+        self._edits = archive.edits(champion)
         self.seeds = list(seeds)[: archive.settings.ablation_seeds]
         self.dropped: tuple[int, ...] = ()  # places in the lineage, from 1
         self.reduced: int | None = None  # the number of the champion without them
         self._reductions: dict[int, Reduction] = {}
         self._waiting: deque[Order] = deque()
         self._step = 0
-        affordable = len(self.edits) * (1 + len(self.seeds)) <= archive.trainings_left()
-        self.skipped = bool(self.seeds) and len(self.edits) > 1 and not affordable
-        self._over = len(self.edits) < 2 or len(self.seeds) < 2 or self.skipped
+        affordable = self._edits * (1 + len(self.seeds)) <= archive.trainings_left()
+        self.skipped = bool(self.seeds) and self._edits > 1 and not affordable
+        self._over = self._edits < 2 or len(self.seeds) < 2 or self.skipped
         self._joint: list[int] = []
 
     def propose(self) -> Order | None:
@@ -53,23 +53,23 @@ class Ablating:
 
     def costs(self) -> dict[int, float | None]:
         """Return by place what taking an edit out costs in nats; None where others build on it."""
-        return {place: self._mean((place,)) for place in range(1, len(self.edits) + 1)}
+        return {place: self._mean((place,)) for place in range(1, self._edits + 1)}
 
     def _singles(self) -> None:
-        for place in range(1, len(self.edits) + 1):
+        for place in range(1, self._edits + 1):
             self._order((place,), self.seeds[:1])
 
     def _further(self) -> None:
         """Doubt no edit whose worth one seed has shown."""
         sigma = self._archive.sigma(self._archive.rungs.top)
-        for place in range(1, len(self.edits) + 1):
+        for place in range(1, self._edits + 1):
             cost = self._mean((place,))
             if cost is not None and cost < _OBVIOUS * sigma:
                 self._order((place,), self.seeds[1:])
 
     def _together(self) -> None:
         self._joint = sorted(
-            (place for place in range(1, len(self.edits) + 1) if not self._pays(place)),
+            (place for place in range(1, self._edits + 1) if not self._pays(place)),
             key=lambda place: (self._mean((place,)), place),
         )
         self._try()
@@ -105,7 +105,7 @@ class Ablating:
 
     def _number(self, without: tuple[int, ...]) -> int:
         """Number a reduction: the same for the same champion, whatever else a run has done."""
-        place = without[0] if len(without) == 1 else len(self.edits) + len(without)
+        place = without[0] if len(without) == 1 else self._edits + len(without)
         return _NUMBERS + 1000 * self.champion + place
 
     def _differences(self, without: tuple[int, ...]) -> list[float]:

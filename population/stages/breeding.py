@@ -30,6 +30,7 @@ class Breeding:
         self._archive = archive
         self._menu = menu
         self.credit = Credit(menu.operators)
+        self._sizes = Credit([f"{size}" for size in settings.sizes])
         self.islands = Islands(settings, archive.rungs)
         self.races = Races(archive)
         self._choose = selection.policy(settings.policy)
@@ -85,7 +86,9 @@ class Breeding:
             self._observed.append(number)
             if archive.rungs.top == 0:
                 self.islands.rejuvenate(number)
-        self.credit.learn(born.operator, gain, cost)
+        for operator in born.operators:
+            self.credit.learn(operator, gain, cost)
+        self._sizes.learn(f"{birth.edits}", gain, cost)
 
     def _promotion(self, number: int, rung: int) -> Order:
         self._archive.rungs.promote(number, rung)
@@ -115,6 +118,7 @@ class Breeding:
             parent=parent,
             mate=mate,
             operators=operators,
+            edits=self._edits(number),
             numbers=self._numbers(number, parent) if operators[:1] == (NUMBERS,) else (),
         )
         archive.births.append(birth)
@@ -135,6 +139,14 @@ class Breeding:
         if NUMBERS in names and rng.random() < (first if number <= settings.population else later):
             return (NUMBERS, *(name for name in order if name != NUMBERS))
         return order
+
+    def _edits(self, number: int) -> int:
+        """Say how many edits a birth should have."""
+        settings = self._archive.settings
+        if number <= settings.population:
+            return settings.sizes[(number - 1) % len(settings.sizes)]
+        rng = random.Random(f"edits/{settings.seed}/{number}")
+        return int(self._sizes.preference(rng)[0])
 
     def _numbers(self, number: int, parent: int) -> tuple[tuple[str, float], ...]:
         """Propose new values for some of the parent's numbers."""

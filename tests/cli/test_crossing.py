@@ -11,7 +11,7 @@ import operators
 from foundry.cli.crossing import cross, source_of
 from foundry.cli.mutations import find_edit
 from foundry.seed import read_model
-from genome import Arena, Candidate
+from genome import Arena, Candidate, Step
 from operators import Source
 
 EXPERIMENT = (Path(__file__).parents[2] / "experiments" / "micro.yaml").read_text()
@@ -37,10 +37,7 @@ class Family:
             number=number,
             generation=1,
             parents=parents,
-            words=f"{operator} {variant}",
-            operator=operator,
-            variant=variant,
-            site="",
+            steps=[Step(operator=operator, variant=variant, site="", words=f"{operator} {variant}")],
             seed=0,
         )
         return self.members[number]

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 import operators
 from foundry.cli.crossing import cross, source_of
+from foundry.cli.editing import applied, step_of
 from foundry.cli.mutations import find_edit
-from foundry.cli.reduction import CROSSOVER, reduced, steps
+from foundry.cli.reduction import CROSSOVER, edits_of, reduced, replayed
 from foundry.seed import read_model
 from foundry.training import experiment
-from genome import Arena, Candidate
-from operators import Edit, Source, numbers
+from genome import Arena, Candidate, Step
+from operators import Source, numbers
 
 EXPERIMENT = (Path(__file__).parents[2] / "experiments" / "micro.yaml").read_text()
 SEED = Source(read_model("v1"), EXPERIMENT)
@@ -29,22 +30,23 @@ class Line:
         files = {"model.py": SEED.model, "experiment.yaml": SEED.experiment}
         self.family: dict[int, Candidate] = {0: arena.plant(files, seed=0)}
 
-    def breed(self, parent: int, operator: str, variant: str) -> int:
-        source = source_of(self.arena, self.family[parent])
-        edit = find_edit(source, operator, variant)
-        return self.commit(operators.apply(source, edit), edit, parent)
+    def breed(self, parent: int, *edits: tuple[str, str]) -> int:
+        """Commit a child that differs by edits, each an operator and a variant."""
+        source, steps = source_of(self.arena, self.family[parent]), []
+        for operator, variant in edits:
+            edit = find_edit(source, operator, variant)
+            source = applied(source, edit)
+            steps.append(step_of(edit))
+        return self.commit(source, steps, parent)
 
-    def commit(self, source: Source, edit: Edit, *parents: int) -> int:
+    def commit(self, source: Source, steps: list[Step], *parents: int) -> int:
         number = len(self.family)
         self.family[number] = self.arena.commit(
             {"model.py": source.model, "experiment.yaml": source.experiment},
             number=number,
             generation=1,
             parents=[self.family[parent] for parent in parents],
-            words=f"edit {number}",
-            operator=edit.operator,
-            variant=edit.variant,
-            site=edit.site,
+            steps=steps,
             seed=0,
         )
         return number
@@ -59,31 +61,32 @@ def _line(tmp_path: Path) -> Line:
 
 
 def test_without_nothing_it_is_itself_and_without_all_the_seed_model(line: Line) -> None:
-    tip = line.breed(line.breed(0, "position", "rope"), "optimizer", "muon")
+    tip = line.breed(line.breed(0, ("position", "rope")), ("optimizer", "muon"))
     assert line.without(tip) == source_of(line.arena, line.family[tip])
     assert line.without(tip, 1, 2) == SEED
 
 
 def test_an_edit_is_taken_out_and_the_others_stay(line: Line) -> None:
-    middle = line.breed(line.breed(0, "position", "rope"), "swap_activation", "relu2")
-    tip = line.breed(middle, "learning_rate", "x2")
-    expected = line.breed(line.breed(0, "position", "rope"), "learning_rate", "x2")
+    middle = line.breed(line.breed(0, ("position", "rope")), ("swap_activation", "relu2"))
+    tip = line.breed(middle, ("learning_rate", "x2"))
+    expected = line.breed(line.breed(0, ("position", "rope")), ("learning_rate", "x2"))
     assert line.without(tip, 2) == source_of(line.arena, line.family[expected])
 
 
 def test_what_builds_on_an_edit_keeps_it(line: Line) -> None:
-    rope = line.breed(0, "position", "rope")
+    rope = line.breed(0, ("position", "rope"))
     theta = next(e for e in operators.lookup("position").sites(source_of(line.arena, line.family[rope])))
-    tip = line.breed(rope, "position", theta.variant)
+    tip = line.breed(rope, ("position", theta.variant))
     assert line.without(tip, 1) is None or theta in operators.lookup("position").sites(SEED)
 
 
 def test_a_cross_is_replayed_as_a_cross(line: Line) -> None:
-    mother = line.breed(line.breed(0, "position", "rope"), "swap_activation", "relu2")
-    father = line.breed(0, "optimizer", "muon")
+    mother = line.breed(line.breed(0, ("position", "rope")), ("swap_activation", "relu2"))
+    father = line.breed(0, ("optimizer", "muon"))
     source = cross(line.arena, line.family, line.family[mother], line.family[father])
     assert source is not None
-    tip = line.commit(source, Edit(CROSSOVER, "g001-0003", ""), mother, father)
+    step = Step(operator=CROSSOVER, variant="g001-0003", site="", words="cross")
+    tip = line.commit(source, [step], mother, father)
     without_rope = line.without(tip, 1)
     assert without_rope is not None
     assert "muon" in without_rope.experiment
@@ -93,18 +96,18 @@ def test_a_cross_is_replayed_as_a_cross(line: Line) -> None:
 
 def test_numbers_are_replayed(line: Line) -> None:
     edit = numbers.edit([("learning_rate", 0.004), ("beta2", 0.95)])
-    tip = line.breed(line.commit(numbers.applied(SEED, edit), edit, 0), "position", "rope")
+    tip = line.breed(line.commit(applied(SEED, edit), [step_of(edit)], 0), ("position", "rope"))
     without = line.without(tip, 2)
     assert without == numbers.applied(SEED, edit)
     assert experiment.parse(without.experiment).training.beta2 == 0.95
 
 
 def test_the_steps_that_are_left_lead_from_the_seed_model_to_the_reduced(line: Line) -> None:
-    middle = line.breed(line.breed(0, "position", "rope"), "swap_activation", "relu2")
-    tip = line.family[line.breed(middle, "learning_rate", "x2")]
-    found = steps(line.arena, line.family, tip, [2])
+    middle = line.breed(line.breed(0, ("position", "rope")), ("swap_activation", "relu2"))
+    tip = line.family[line.breed(middle, ("learning_rate", "x2"))]
+    found = replayed(line.arena, line.family, tip, [2])
     assert found is not None
-    assert [candidate.operator for candidate, _ in found] == ["seed", "position", "learning_rate"]
+    assert [step.operator for step, _ in found] == ["seed", "position", "learning_rate"]
     assert found[0][1] == SEED
     assert found[-1][1] == line.without(3, 2)
 
@@ -134,3 +137,12 @@ def test_numbers_that_nothing_uses_are_not_proposed() -> None:
     assert "muon_lr" not in numbers.present(SEED)
     muon = operators.apply(SEED, find_edit(SEED, "optimizer", "muon"))
     assert "muon_lr" in numbers.present(muon)
+
+
+def test_an_edit_of_a_birth_of_several_is_taken_out_alone(line: Line) -> None:
+    several = line.breed(0, ("position", "rope"), ("swap_activation", "relu2"), ("optimizer", "muon"))
+    tip = line.breed(several, ("learning_rate", "x2"))
+    said = [step.operator for step in edits_of(line.arena, line.family[tip])]
+    assert said == ["position", "swap_activation", "optimizer", "learning_rate"]
+    expected = line.breed(line.breed(0, ("position", "rope")), ("optimizer", "muon"), ("learning_rate", "x2"))
+    assert line.without(tip, 2) == source_of(line.arena, line.family[expected])

@@ -14,7 +14,7 @@ import yaml
 import evolve
 from foundry.cli import board, doctor, show
 from foundry.training import experiment
-from genome import Arena, ArenaError
+from genome import Arena, ArenaError, Step
 from genome.message import write_message
 
 ROOT = Path(__file__).parents[2]
@@ -68,14 +68,14 @@ def test_a_name_is_never_an_option(
     path = tmp_path / name.replace("/", "_")
     with Arena.create(path) as arena:
         seed_model = arena.plant(FILES, seed=0)
-        edit = {"words": f"x {name}", "operator": name, "variant": name, "site": name, "seed": 0}
+        steps = [Step(words=f"x {name}", operator=name, variant=name, site=name)]
         files = {**FILES, "model.py": name}
-        child = arena.commit(files, number=1, generation=1, parents=[seed_model], **edit)
+        child = arena.commit(files, number=1, generation=1, parents=[seed_model], steps=steps, seed=0)
         arena.reject(child, gate=name, reason=name)
         arena.note({seed_model: {"data": name}})
         arena.crown(child)
         assert arena.files(child)["model.py"] == name
-        assert arena.lineage(child)[-1].variant == name
+        assert arena.lineage(child)[-1].steps[0].variant == name
         arena.diff(seed_model, child)
     assert Arena.open(path).candidates() == [seed_model, child]
     for command in (
@@ -97,7 +97,7 @@ def test_what_is_more_than_a_line_is_in_no_message(separator: str) -> None:
     for place in ("words", "operator", "variant", "site"):
         texts = dict.fromkeys(("words", "operator", "variant", "site"), "x") | {place: f"a{separator}Seed: 7"}
         with pytest.raises(AssertionError, match="more than one printable line"):
-            write_message(number=1, generation=1, seed=0, **texts)
+            write_message(number=1, generation=1, seed=0, steps=[Step(**texts)])
 
 
 def test_a_folder_with_a_line_break_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from genome import Arena, Candidate
+from genome import Arena, Candidate, Step
 
 MODEL = "import torch\n\nACTIVATION = 'gelu'\nWIDTH = 128\n"
 EXPERIMENT = "name: evolve\ntraining:\n  learning_rate: 1.0e-3\n"
@@ -97,13 +97,17 @@ def breed() -> Callable[..., Candidate]:
     def commit(arena: Arena, number: int, *parents: Candidate, **changes: Any) -> Candidate:
         arguments: dict[str, Any] = {
             "generation": 1 + max((parent.generation for parent in parents), default=-1),
-            "words": f"MLP: GELU → ReLU² ({number})",
-            "operator": "swap_activation",
-            "variant": "relu2",
-            "site": "MLP.gelu",
             "seed": 1337,
         }
         files = {"model.py": MODEL + f"STEP = {number}\n", "experiment.yaml": EXPERIMENT}
+        step = {
+            "operator": "swap_activation",
+            "variant": "relu2",
+            "site": "MLP.gelu",
+            "words": f"MLP: GELU → ReLU² ({number})",
+        }
+        step |= {name: changes.pop(name) for name in step.keys() & changes}
+        arguments["steps"] = [Step(**step)]
         return arena.commit(files, number=number, parents=parents, **(arguments | changes))
 
     return commit

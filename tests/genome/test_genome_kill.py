@@ -12,7 +12,7 @@ from genome import Arena
 
 RUN = """
 import sys
-from genome import Arena
+from genome import Arena, Step
 
 def run(arena, births):
     files = {"model.py": "WIDTH = 128\\n" * 200, "experiment.yaml": "name: evolve\\n"}
@@ -20,8 +20,10 @@ def run(arena, births):
     for number in range(1, births):
         files = {"model.py": files["model.py"] + f"STEP = {number}\\n", "experiment.yaml": "name: evolve\\n"}
         parents = (family[number // 2], family[number - 1]) if number % 7 == 6 else (family[number // 2],)
-        edit = {"words": f"step {number}", "operator": "perturb", "variant": str(number), "site": "top"}
-        child = arena.commit(files, number=number, generation=number // 10, parents=parents, seed=1, **edit)
+        steps = [Step(words=f"step {number}", operator="perturb", variant=str(number), site="top")]
+        child = arena.commit(
+            files, number=number, generation=number // 10, parents=parents, seed=1, steps=steps
+        )
         family.append(child)
         if number % 3 == 0:
             arena.reject(child, gate="causality", reason="sees the future")

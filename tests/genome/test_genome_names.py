@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from genome.candidate import candidate_name
+from genome.candidate import Step, candidate_name
 from genome.message import read_candidate, write_message
 
-LINES = st.text(max_size=40).map(str.strip).filter(str.isprintable)
-WORDS = LINES.filter(lambda line: line and not line.startswith("---"))
+LINES = st.text(st.characters(exclude_categories=("C", "Z"), include_characters=" "), max_size=40).map(str.strip)
+WORDS = LINES.map(lambda line: line.lstrip("-").strip() or "x")
 AWKWARD = [
     "MLP: GELU → ReLU²",
     "-n is not an option",
@@ -24,9 +24,15 @@ AWKWARD = [
 ]
 
 
+def edit(operator: str, variant: str = "v", site: str = "s", words: str = "words") -> Step:
+    return Step(operator=operator, variant=variant, site=site, words=words)
+
+
 def test_a_name_says_generation_number_and_edit():
-    name = candidate_name(number=42, generation=3, operator="swap_activation", variant="relu2")
+    name = candidate_name(number=42, generation=3, steps=[edit("swap_activation", "relu2")])
     assert name == "g003-0042-swap-activation-relu2"
+    several = [edit("position", "rope"), edit("depth", "minus_1")]
+    assert candidate_name(number=2, generation=1, steps=several) == "g001-0002-position-rope-depth-minus-1"
 
 
 @pytest.mark.parametrize(
@@ -41,13 +47,14 @@ def test_a_name_says_generation_number_and_edit():
     ],
 )
 def test_a_name_keeps_only_what_a_branch_may_carry(operator, variant, slug):
-    assert candidate_name(number=1, generation=0, operator=operator, variant=variant) == f"g000-0001-{slug}"
+    name = candidate_name(number=1, generation=0, steps=[edit(operator, variant)])
+    assert name == f"g000-0001-{slug}"
 
 
 @settings(max_examples=60, deadline=None)
 @given(number=st.integers(0, 10**7), generation=st.integers(0, 10**4), operator=st.text(), variant=st.text())
 def test_every_name_is_a_valid_branch(number, generation, operator, variant):
-    name = candidate_name(number=number, generation=generation, operator=operator, variant=variant)
+    name = candidate_name(number=number, generation=generation, steps=[edit(operator, variant)])
     assert re.fullmatch(r"[a-z0-9][a-z0-9/_.-]*", name)
     assert ".." not in name
     assert not name.endswith(".lock")
@@ -55,20 +62,44 @@ def test_every_name_is_a_valid_branch(number, generation, operator, variant):
     subprocess.run(["git", "check-ref-format", f"refs/heads/candidate/{name}"], check=True)
 
 
+STEP = st.builds(
+    edit,
+    operator=LINES.map(lambda line: line or "seed"),
+    variant=LINES,
+    site=LINES,
+    words=WORDS | st.sampled_from(AWKWARD),
+)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(words=WORDS | st.sampled_from(AWKWARD), operator=LINES, variant=LINES, site=LINES, seed=st.integers())
-def test_a_message_is_read_back_by_us_and_by_git(git, tmp_path, words, operator, variant, site, seed):
-    operator = operator or "seed"
-    given_fields = {"words": words, "operator": operator, "variant": variant, "site": site, "seed": seed}
-    message = write_message(number=7, generation=2, **given_fields)
+@given(steps=st.lists(STEP, min_size=1, max_size=5), seed=st.integers())
+def test_a_message_is_read_back_by_us_and_by_git(git, tmp_path, steps, seed):
+    message = write_message(number=7, generation=2, steps=steps, seed=seed)
     candidate = read_candidate(commit="c" * 40, tree="t" * 40, parents=("p" * 40,), message=message)
     assert candidate is not None
-    assert {name: getattr(candidate, name) for name in given_fields} == given_fields
+    assert (candidate.steps, candidate.seed) == (tuple(steps), seed)
     assert (candidate.number, candidate.generation, candidate.parents) == (7, 2, ("p" * 40,))
     parsed = git(tmp_path, "interpret-trailers", "--parse", stdin=message)
-    expected = ["Foundry-Number: 7", f"Operator: {operator}", f"Variant: {variant}", f"Site: {site}"]
+    expected = ["Foundry-Number: 7"]
+    for step in steps:
+        expected += [f"Operator: {step.operator}", f"Variant: {step.variant}", f"Site: {step.site}"]
     expected += ["Generation: 2", f"Seed: {seed}"]
     assert parsed.split("\n")[:-1] == [line for line in expected if not line.endswith(": ")]
+
+
+def test_several_edits_stand_below_a_heading_of_one_line():
+    said = [
+        "GELU → ReLU²",
+        "position learned → rope",
+        "depth -1",
+        "width ×1.5 and the head with it",
+        "bias out",
+    ]
+    steps = [edit(f"operator_{place}", words=words) for place, words in enumerate(said)]
+    message = write_message(number=7, generation=2, steps=steps, seed=0)
+    heading, _, below = message.partition("\n\n")
+    assert heading == "GELU → ReLU²; position learned → rope; depth -1; and 2 more"
+    assert below.startswith("".join(f"- {words}\n" for words in said) + "\nFoundry-Number: 7\n")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +107,7 @@ def test_a_message_is_read_back_by_us_and_by_git(git, tmp_path, words, operator,
 )
 def test_words_that_are_not_one_clean_line_are_our_own_mistake(words):
     with pytest.raises(AssertionError):
-        write_message(number=1, generation=1, words=words, operator="o", variant="v", site="s", seed=1)
+        write_message(number=1, generation=1, steps=[edit("o", words=words)], seed=1)
 
 
 @pytest.mark.parametrize(
