@@ -57,7 +57,6 @@ class Replay:
     def _bear(self, order: Order) -> bool:
         """Make the candidate of an order; False where every mutation of its parent is known."""
         if order.birth is None:
-            self.search.introduce(order.number, Born(operators=(), numbers={}))
             return True
         for names, child in itertools.chain(self._of_two(order.birth), self._of_one(order.birth)):
             if child not in self._known:

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from genome.candidate import Step, candidate_name
 from genome.message import read_candidate, write_message
 
-LINES = st.text(st.characters(exclude_categories=("C", "Z"), include_characters=" "), max_size=40).map(str.strip)
+LINES = st.text(st.characters(exclude_categories=("C", "Z"), include_characters=" "), max_size=40).map(
+    str.strip
+)
 WORDS = LINES.map(lambda line: line.lstrip("-").strip() or "x")
 AWKWARD = [
     "MLP: GELU → ReLU²",

@@ -23,18 +23,43 @@ LONG = Settings(tokens=9000, generations=20, population=10, update=10)
 EFFECTS = {"good": -0.02, "harmful": 0.05, "idle": 0.0}
 
 
+def drawn(world: World) -> Counter[str]:
+    """Count how many edits each operator has made."""
+    return Counter(name for names in world.operators.values() for name in names)
+
+
 def test_operators_that_pay_are_drawn_more_often() -> None:
     world = World(effects=EFFECTS, step=0.005)
     alone(LONG, world)
-    count = Counter(world.operator.values())
+    count = drawn(world)
     assert count["good"] > 2 * count["harmful"]
     assert count["harmful"] > FLOOR / 3 * LONG.births / 3
+
+
+def test_the_first_births_have_each_size_and_later_ones_what_has_paid() -> None:
+    menu = Menu(operators=("good", *(f"harmful{i}" for i in range(19))))
+    effects = {name: -0.02 if name == "good" else 0.05 for name in menu.operators}
+    births = alone(LONG, World(effects=effects, step=0.005), menu).archive.births
+    sizes = [birth.edits for birth in births]
+    assert sizes[: LONG.population] == [*LONG.sizes, *LONG.sizes][: LONG.population]
+    assert sum(size == 1 for size in sizes[100:]) > sum(size >= 5 for size in sizes[100:])
+
+
+def test_an_even_share_of_births_tries_first_what_was_tried_least() -> None:
+    credit = Credit([f"o{i:02}" for i in range(40)])
+    seen: list[str] = []
+    for birth in range(40 * int(1 / FLOOR)):
+        name = credit.preference(random.Random(birth))[0]
+        seen.append(name)
+        credit.learn(name, 3.0 if name == "o07" else -1.0, cost=1.0)
+    assert set(seen) == {f"o{i:02}" for i in range(40)}
+    assert Counter(seen).most_common(1)[0][0] == "o07"
 
 
 def test_without_the_bandit_all_are_drawn_alike() -> None:
     world = World(effects=EFFECTS, step=0.005)
     alone(replace(LONG, bandit=False), world)
-    count = Counter(world.operator.values())
+    count = drawn(world)
     assert min(count.values()) > 0.6 * LONG.births / 3
 
 
@@ -192,12 +217,12 @@ def test_gains_are_credited_per_cost_where_first_rungs_differ_in_it() -> None:
 
         def run(self, search: Search, order: Order) -> Outcome:
             outcome = super().run(search, order)
-            dear = self.operator.get(order.number) == "good" and isinstance(outcome, Scored)
+            dear = "good" in self.operators.get(order.number, ()) and isinstance(outcome, Scored)
             return replace(outcome, train_flops=10 * outcome.train_flops) if dear else outcome
 
     counts = {}
     for kind in (World, Dear):
         world = kind(effects={**EFFECTS, "idle": -0.01}, step=0.005)
         alone(replace(LONG, unit="tokens"), world)
-        counts[kind] = Counter(world.operator.values())["good"]
+        counts[kind] = drawn(world)["good"]
     assert counts[Dear] < counts[World]

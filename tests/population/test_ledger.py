@@ -237,7 +237,7 @@ class TestWhatCannotBeOpened:
         database = sqlite3.connect(path)
         database.execute("PRAGMA user_version = 99")
         database.close()
-        with pytest.raises(LedgerError, match="schema version 99, and this Foundry reads version 3"):
+        with pytest.raises(LedgerError, match="schema version 99, and this Foundry reads version 4"):
             use(path)
 
     def test_damaged_in_the_middle(self, use: Callable[[Path], Ledger], path: Path) -> None:

@@ -33,7 +33,7 @@ def scored(loss: float, tokens: int = 1, flops: int = 1, function: str = "") -> 
 
 
 class World:
-    """Candidates hand their quality on, changed by their operator; scores have noise by seed, less if paired.
+    """Candidates hand their quality on, changed by their edits; scores have noise by seed, less if paired.
 
     `effects` gives the mean change by operator; failures come at fixed birth numbers.
     """
@@ -45,9 +45,9 @@ class World:
         effects: Mapping[str, float] | None = None,
         failures: bool = True,
     ) -> None:
-        self.changes: dict[int, float] = {}
+        self.changes: dict[int, list[float]] = {}  # by birth, an edit each
         self.births: dict[int, Birth] = {}
-        self.operator: dict[int, str] = {}
+        self.operators: dict[int, tuple[str, ...]] = {}
         self.without: dict[int, tuple[int, tuple[int, ...]]] = {}
         self.step, self.noise, self.failures = step, noise, failures
         self.effects = effects or {}
@@ -57,14 +57,18 @@ class World:
         if order.reduction is not None:
             self.without[order.number] = (order.reduction.of, order.reduction.without)
         if order.birth is None:
-            search.introduce(order.number, Born(operator="seed", numbers={}))
+            search.introduce(
+                order.number, search.archive.born.get(order.number, Born(operators=(), numbers={}))
+            )
             return
-        name = order.birth.operators[0] if order.birth.operators else ""
+        names = order.birth.operators[: order.birth.edits]
         self.births[order.number] = order.birth
-        self.operator[order.number] = name
-        luck = random.Random(f"quality {order.number}").gauss(0, self.step)
-        self.changes[order.number] = self.effects.get(name, 0.0) + luck
-        search.introduce(order.number, Born(operator=name, numbers={}))
+        self.operators[order.number] = names
+        luck = random.Random(f"quality {order.number}")
+        self.changes[order.number] = [
+            self.effects.get(name, 0.0) + luck.gauss(0, self.step) for name in names
+        ]
+        search.introduce(order.number, Born(operators=names, numbers={}))
 
     def quality(self, number: int) -> float:
         """Return the true loss of a candidate at the full budget."""
@@ -73,11 +77,8 @@ class World:
         while of != SEED_MODEL:
             lineage.append(of)
             of = self.births[of].parent
-        return 2.0 + sum(
-            self.changes[ancestor]
-            for place, ancestor in enumerate(reversed(lineage), start=1)
-            if place not in without
-        )
+        changes = [change for ancestor in reversed(lineage) for change in self.changes[ancestor]]
+        return 2.0 + sum(change for place, change in enumerate(changes, start=1) if place not in without)
 
     def run(self, search: Search, order: Order) -> Outcome:
         """Return the outcome of a trial: it depends on the order alone."""
