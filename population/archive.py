@@ -9,7 +9,7 @@ from foundry.trial.outcome import Outcome, Scored
 from population.orders import Birth, Born, Order
 from population.rungs import Rungs
 from population.settings import SEED_MODEL, Settings
-from population.spending import Spending
+from population.spending import Amount, Spending
 from population.statistics import sigma
 
 _RESERVE = 0.3  # of a budget at most, for confirming, ablating and the test
@@ -111,15 +111,16 @@ class Archive:
         """Count the edits that made a candidate of the seed model."""
         return sum(len(self.born[member].operators) for member in self.lineage(number))
 
-    def affords_search(self) -> bool:
-        """Say whether the budget has room for a birth beside what the end of the run may take."""
+    def affords(self, more: Amount) -> bool:
+        """Say whether the budget has room for so much of search beside what the end of the run may take."""
         settings = self.settings
         if settings.budget is None or settings.budget_unit == "seconds":
             return True
-        spent, full = (getattr(a, settings.budget_unit) for a in (self.spending.total, self.spending.full))
+        amounts = (self.spending.total + more, self.spending.full)
+        after, full = (getattr(amount, settings.budget_unit) for amount in amounts)
         ending = settings.looks[-1] * (settings.finalists + 1) + _ABLATED * settings.ablation_seeds
         reserve = min(_RESERVE * settings.budget, ending * full)
-        return bool(spent + full / settings.share(0) + reserve <= settings.budget)
+        return bool(after + reserve <= settings.budget)
 
     def trainings_left(self) -> float:
         """Return how many full trainings the end of the run may take."""

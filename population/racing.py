@@ -55,12 +55,15 @@ class Races:
         for number in (challenger, self.incumbent):
             wanted = (number, verdict)
             if verdict not in self._archive.losses(number) and wanted not in self._ordered:
+                order = Order(number=number, rung=self._archive.rungs.top, seed=verdict)
+                if not self._archive.affords(self._archive.spending.expected(order)):
+                    return None
                 self._ordered.add(wanted)
-                return Order(number=number, rung=self._archive.rungs.top, seed=verdict)
+                return order
         return None
 
     def _affordable(self) -> bool:
-        """Say whether a race may begin, whole, or go on: one that has begun is carried to its end."""
+        """Say whether a race may begin, whole, or go on."""
         spending, share = self._archive.spending, self._archive.settings.race_share
         raced = (len(self._ordered) + len(self._seeds)) * spending.full.tokens
         return self._underway() or raced <= share * spending.total.tokens

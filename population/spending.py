@@ -49,11 +49,20 @@ class Spending:
         """What a full training of the seed model costs."""
         return self._training(self._settings.top)
 
-    def expect(self, order: Order) -> None:
-        """Charge an order that is issued with what its rung costs."""
+    @property
+    def birth(self) -> Amount:
+        """What a birth should cost: its gates, and the first rung."""
+        return self._training(0) + self._of_tokens(_GATE_UPDATES * self._settings.update)
+
+    def expected(self, order: Order) -> Amount:
+        """Return what an order should cost: what its rung does, less what has been trained before."""
         before = self._trained.get((order.number, order.seed), Amount())
         ahead = (self._training(order.rung) - before).at_least_nothing()
-        self._charge(order, ahead + self._gates(order))
+        return ahead + self._gates(order)
+
+    def expect(self, order: Order) -> None:
+        """Charge an order that is issued with what it should cost."""
+        self._charge(order, self.expected(order))
 
     def settle(self, order: Order, outcome: Outcome, twin: bool) -> None:
         """Charge what an order has cost; a `twin` of another program only its gates."""

@@ -16,7 +16,7 @@ from population.settings import Settings
 Method = Callable[[Table, int, int], Iterator[Step]]  # table, FLOPs to spend, repetition
 
 _OURS = Settings(tokens=144, unit="tokens", generations=100_000, update=1, objectives=("loss",))
-_PLAIN = replace(_OURS, bandit=False, race_seeds=0, base_seeds=1, lag=1, crossover=0.0)
+_PLAIN = replace(_OURS, bandit=False, race_seeds=0, base_seeds=1, lag=1, crossover=0.0, sizes=(1,))
 _FOREVER = 1_000_000  # living
 _PROPOSALS = 200  # of Optuna: after some 150 it proposes what it knows
 
@@ -82,6 +82,7 @@ METHODS: Mapping[str, Method] = {
     "  without the bandit": _search(replace(_OURS, bandit=False)),
     "  without aging": _search(replace(_OURS, aging=False)),
     "  without races": _search(replace(_OURS, race_seeds=0)),
+    "  one edit a birth": _search(replace(_OURS, sizes=(1,))),
     "nanoGPT's default, rate tuned": tuned_default,
     "random walks": _search(replace(_PLAIN, height=1, policy="random", living=_FOREVER)),
     "random walks + ASHA": _search(replace(_PLAIN, policy="random", living=_FOREVER)),

@@ -29,6 +29,7 @@ _PLAIN: Mapping[str, Any] = {
     "crossover": 0.0,
     "sampler": "uniform",
     "number_shares": (0.0, 0.0),
+    "sizes": (1,),
     "objectives": ("loss",),
 }
 _FOREVER = 1_000_000  # living
@@ -45,6 +46,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "  without pairing": {"pairing": False},
     "  without the bandit": {"bandit": False},
     "  numbers by chance": {"number_shares": (0.0, 0.0)},
+    "  one edit a birth": {"sizes": (1,)},
     "  without aging": {"aging": False},
 }
 

@@ -41,12 +41,13 @@ class Breeding:
         """Return a race's next trial, else a promotion, else a birth; at last those who fill the final."""
         if order := self.races.propose():
             return order
-        if climber := self._archive.rungs.promotable(self._archive.sigma):
-            return self._promotion(*climber)
+        climber = self._archive.rungs.promotable(self._archive.sigma)
+        if climber and self._archive.affords(self._archive.spending.expected(self._climb(*climber))):
+            return self._promoted(*climber)
         if self._may_bear():
             return self._birth()
         if self._archive.settled and (missing := self._runner_up()):
-            return self._promotion(*missing)
+            return self._promoted(*missing)
         return None
 
     def hear(self, order: Order, outcome: Outcome) -> None:
@@ -68,7 +69,7 @@ class Breeding:
         archive = self._archive
         if len(archive.births) >= archive.settings.births or archive.closed:
             return False
-        return archive.affords_search()
+        return archive.affords(archive.spending.birth)
 
     def _learn(self, birth: Birth, outcome: Outcome) -> None:
         archive, number = self._archive, birth.number
@@ -90,11 +91,14 @@ class Breeding:
             self.credit.learn(operator, gain, cost)
         self._sizes.learn(f"{birth.edits}", gain, cost)
 
-    def _promotion(self, number: int, rung: int) -> Order:
+    def _climb(self, number: int, rung: int) -> Order:
+        return Order(number=number, rung=rung + 1, seed=self._archive.seed_of(number))
+
+    def _promoted(self, number: int, rung: int) -> Order:
         self._archive.rungs.promote(number, rung)
         if number != SEED_MODEL:
             self.islands.rejuvenate(number)
-        return Order(number=number, rung=rung + 1, seed=self._archive.seed_of(number))
+        return self._climb(number, rung)
 
     def _runner_up(self) -> tuple[int, int] | None:
         """Name the next best, quotas aside, where too few have reached the full budget."""

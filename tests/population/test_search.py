@@ -205,7 +205,7 @@ def test_a_run_stops_at_its_budget(unit: str, trainings: int) -> None:
     search = alone(plan, World(step=0.05))
     spent = getattr(search.archive.spending.total, unit)
     assert spent <= 1.05 * budget
-    assert spent >= 0.7 * budget  # what confirmation had no need of is left over
+    assert spent >= 0.68 * budget  # up to 30% are kept for confirmation, which may have no need of it
     assert len(search.archive.births) > trainings / 2
 
 
