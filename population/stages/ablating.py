@@ -12,15 +12,15 @@ from population.archive import Archive
 from population.orders import Order, Reduction
 
 _NUMBERS = 100_000  # reductions are numbered from here: births never are
-_OBVIOUS = 3.0  # sigmas by which an edit pays beyond doubt, with one seed
+_IDLE, _OBVIOUS = 1.0, 3.0  # sigmas: an edit worth less with one seed is to go, one worth more to stay
 
 
 class Ablating:
     """Reduce the champion to the edits that pay.
 
-    An edit pays where taking it out costs more than a standard error of the mean over the seeds. Those that
-    do not are then taken out together; where that costs more than half a sigma, the half of them that cost
-    most alone comes back, until it does not.
+    What taking an edit out costs is seen with one seed, and with all where that leaves a doubt: it pays where
+    the mean exceeds its standard error. Those that do not pay are then taken out together, with all seeds, as
+    many as may go for half a sigma, found by bisection: those that cost least alone go first.
     """
 
     name = "ablate"
@@ -36,10 +36,10 @@ class Ablating:
         self._reductions: dict[int, Reduction] = {}
         self._waiting: deque[Order] = deque()
         self._step = 0
-        affordable = self._edits * (1 + len(self.seeds)) <= archive.trainings_left()
-        self.skipped = bool(self.seeds) and self._edits > 1 and not affordable
+        self.skipped = bool(self.seeds) and self._edits > 1 and not self._affords(self._edits)
         self._over = self._edits < 2 or len(self.seeds) < 2 or self.skipped
-        self._joint: list[int] = []
+        self._idle: list[int] = []  # places of the edits that do not pay, the dearest last
+        self._bracket = (0, 0)  # so many of them may go, so many may not
 
     def propose(self) -> Order | None:
         """Return the next trial without some edit."""
@@ -60,41 +60,56 @@ class Ablating:
             self._order((place,), self.seeds[:1])
 
     def _further(self) -> None:
-        """Doubt no edit whose worth one seed has shown."""
+        """Use all seeds where one leaves a doubt."""
         sigma = self._archive.sigma(self._archive.rungs.top)
-        for place in range(1, self._edits + 1):
-            cost = self._mean((place,))
-            if cost is not None and cost < _OBVIOUS * sigma:
+        costs = self.costs().items()
+        doubtful = [
+            place for place, cost in costs if cost is not None and _IDLE * sigma <= cost < _OBVIOUS * sigma
+        ]
+        if self._affords(len(doubtful) * (len(self.seeds) - 1)):
+            for place in doubtful:
                 self._order((place,), self.seeds[1:])
 
     def _together(self) -> None:
-        self._joint = sorted(
-            (place for place in range(1, self._edits + 1) if not self._pays(place)),
-            key=lambda place: (self._mean((place,)), place),
-        )
-        self._try()
+        costs = self.costs()
+        idle = {place: cost for place, cost in costs.items() if cost is not None and not self._pays(place)}
+        self._idle = sorted(idle, key=lambda place: (idle[place], place))
+        self._bracket = (0, len(idle) + 1)
+        self._try(len(idle))
 
     def _judge(self) -> None:
-        """Keep what was taken out together, where that costs nothing that shows."""
-        cost = self._mean(tuple(sorted(self._joint)))
+        """Narrow down how many may go."""
+        most, least = self._bracket
+        tried = len(self._idle) if least > len(self._idle) else (most + least) // 2
+        cost = self._mean(self._cheapest(tried))
         if cost is not None and cost <= self._archive.sigma(self._archive.rungs.top) / 2:
-            self.dropped = tuple(sorted(self._joint))
+            most = tried
+            self.dropped = self._cheapest(tried)
             self.reduced = self._number(self.dropped)
-            self._over = True
-            return
-        self._joint = self._joint[: len(self._joint) // 2]
-        self._try()
+        else:
+            least = tried
+        self._bracket = (most, least)
+        self._try((most + least) // 2)
 
-    def _try(self) -> None:
-        """Order the champion without `_joint`; one edit alone has been tried already."""
-        if not self._joint:
+    def _try(self, count: int) -> None:
+        """Order the champion without so many of the idle edits, unless that has been decided."""
+        if count <= self._bracket[0] or not self._affords(len(self.seeds)):
             self._over = True
-        elif len(self._joint) > 1:
-            self._order(tuple(sorted(self._joint)), self.seeds)
+        else:
+            self._order(self._cheapest(count), self.seeds)
+
+    def _cheapest(self, count: int) -> tuple[int, ...]:
+        return tuple(sorted(self._idle[:count]))
+
+    def _affords(self, trainings: int) -> bool:
+        return trainings <= self._archive.trainings_left()
 
     def _order(self, without: tuple[int, ...], seeds: Sequence[int]) -> None:
         number = self._number(without)
+        known = self._archive.confirmed.get(number, {})
         for seed in seeds:
+            if seed in known:
+                continue
             new = None if number in self._reductions else Reduction(of=self.champion, without=without)
             if new:
                 self._reductions[number] = new
@@ -121,7 +136,7 @@ class Ablating:
 
     def _pays(self, place: int) -> bool:
         differences = self._differences((place,))
-        if len(differences) < 2:  # beyond doubt, or not to be taken out
-            return True
-        error = statistics.stdev(differences) / math.sqrt(len(differences))
-        return statistics.fmean(differences) > error
+        mean = statistics.fmean(differences)
+        if len(differences) == 1:
+            return mean >= _IDLE * self._archive.sigma(self._archive.rungs.top)
+        return mean > statistics.stdev(differences) / math.sqrt(len(differences))
