@@ -28,10 +28,12 @@ def write_message(*, number: int, generation: int, steps: Sequence[Step], seed: 
 
 
 def _heading(words: Sequence[str]) -> str:
-    """Join as many edits as fit on a line; one alone is given whole."""
-    for shown in range(len(words), 0, -1):
-        more = [f"and {len(words) - shown} more"] if shown < len(words) else []
-        heading = "; ".join([*words[:shown], *more])
+    """Join the edits, or say how many there are and those that fit on a line; one alone is given whole."""
+    whole = "; ".join(words)
+    if len(whole) <= _LONGEST_HEADING or len(words) == 1:
+        return whole
+    for shown in range(len(words) - 1, 0, -1):
+        heading = f"{len(words)} edits: {'; '.join(words[:shown])}; …"
         if len(heading) <= _LONGEST_HEADING:
             break
     return heading

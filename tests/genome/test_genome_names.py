@@ -100,7 +100,7 @@ def test_several_edits_stand_below_a_heading_of_one_line():
     steps = [edit(f"operator_{place}", words=words) for place, words in enumerate(said)]
     message = write_message(number=7, generation=2, steps=steps, seed=0)
     heading, _, below = message.partition("\n\n")
-    assert heading == "GELU → ReLU²; position learned → rope; depth -1; and 2 more"
+    assert heading == "5 edits: GELU → ReLU²; position learned → rope; depth -1; …"
     assert below.startswith("".join(f"- {words}\n" for words in said) + "\nFoundry-Number: 7\n")
 
 
