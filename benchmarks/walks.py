@@ -1,26 +1,33 @@
 """Random walks: long rows of edits from the seed models, each put through the gates.
 
-    python -m benchmarks.walks --walks 500
+    python -m benchmarks.walks --walks 500 --record walks.jsonl
 
-Odd walks begin at v1 and even ones at v2. A step draws an operator from those that find something, each as
-likely as the next, then one of its edits. The child must parse, print back byte for byte and come out the
-same when its parent is read afresh; whether it passes the gates is counted, by operator. The walk goes on
-from a child that passes, and otherwise from its parent again.
+Walks begin by turns at each seed model and at each foreign source of the tests that has nanoGPT's interface.
+A step draws an operator from those that find something, each as likely as the next, then one of its edits.
+The child must parse, print back byte for byte and come out the same when its parent is read afresh; whether
+it passes the gates is counted, by operator. The walk goes on from a child that passes, and otherwise from its
+parent again.
+
+With `--record` each walk is a line of a file as soon as it ends, and what the file has is not taken again.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import gc
+import json
 import multiprocessing
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
+import yaml
 
 import operators
 from foundry import gates
@@ -33,7 +40,8 @@ from operators.syntax.program import read_program
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "operator_walks.md"
-SEEDS = ("v1", "v2")
+FOREIGN = ("conv1d", "einsum", "encoder", "functional")  # those with GPTConfig, GPT and generate
+SEEDS = ("v1", "v2", "gpt2", "llama", *FOREIGN)
 LENGTH = 30
 VOCABULARY = 65
 OFTEN = 10  # walks from one writing of the page to the next
@@ -90,10 +98,21 @@ class Step:
 
 
 def start(walk: int) -> Source:
-    """Return the seed model that a walk begins at, with an experiment that names every key."""
+    """Return the seed model that a walk begins at, with an experiment that names every key it knows."""
     seed = SEEDS[(walk - 1) % len(SEEDS)]
-    model = (ROOT / "foundry" / "models" / f"{seed}.py").read_text(encoding="utf-8")
-    return Source(model, EXPERIMENT.format(seed=seed))
+    foreign, ours = ROOT / "tests" / "operators" / "sources" / f"{seed}.txt", ROOT / "foundry" / "models"
+    path = foreign if seed in FOREIGN else ours / f"{seed}.py"
+    model = path.read_text(encoding="utf-8")
+    unknown = set(yaml.safe_load(EXPERIMENT)["model_args"]) - _fields(model)
+    lines = EXPERIMENT.format(seed=seed).splitlines(keepends=True)
+    return Source(model, "".join(line for line in lines if line.partition(":")[0].strip() not in unknown))
+
+
+def _fields(model: str) -> set[str]:
+    """Return the fields of a source's GPTConfig."""
+    classes = {node.name: node for node in ast.parse(model).body if isinstance(node, ast.ClassDef)}
+    fields = [node.target for node in classes["GPTConfig"].body if isinstance(node, ast.AnnAssign)]
+    return {target.id for target in fields if isinstance(target, ast.Name)}
 
 
 def steps(walk: int, length: int = LENGTH) -> Iterator[Step]:
@@ -132,14 +151,15 @@ def applied(source: Source, edit: Edit) -> Source:
         Exception: whatever an operator raises, which it never should.
     """
     child = operators.apply(source, edit)
-    for cache in (read_program, read_experiment, offers):
+    rewritten = child.model != source.model
+    for cache in (read_experiment, offers, *([read_program] if rewritten else [])):
         cache.cache_clear()
     if operators.apply(source, edit) != child:
         raise BrokenPromiseError(f"{edit} gives something else the second time")
     program = read_program(child.model)
     if program is None:
         raise BrokenPromiseError(f"{edit} does not parse")
-    if program.module.code != child.model:
+    if rewritten and program.module.code != child.model:
         raise BrokenPromiseError(f"{edit} does not print back as it was parsed")
     if _canonical(source) == _canonical(child):
         raise BrokenPromiseError(f"{edit} changes nothing")
@@ -156,8 +176,13 @@ def verdict(source: Source) -> tuple[str, str]:
     except UserError as error:
         return "experiment", str(error)
     args = {**parsed.model_args, "vocab_size": VOCABULARY}
-    batch_size = parsed.training.batch_size
-    failure = gates.check(gates.Subject(source=source.model, model_args=args, batch_size=batch_size))
+    return _examined(source.model, json.dumps(args), parsed.training.batch_size)
+
+
+@lru_cache(maxsize=8)  # a good third of the edits change nothing that the gates see of their parent
+def _examined(model: str, args: str, batch_size: int) -> tuple[str, str]:
+    subject = gates.Subject(source=model, model_args=json.loads(args), batch_size=batch_size)
+    failure = gates.check(subject)
     return (failure.gate, failure.reason) if failure is not None else ("", "")
 
 
@@ -173,6 +198,7 @@ class Walk:
 def take(walk: int, length: int, keep: Path | None) -> Walk:
     """Take one walk; what an operator raises ends it and is kept as a verdict."""
     torch.set_num_threads(1)
+    gc.set_threshold(100_000, 20, 100)  # syntax trees are many objects without cycles
     began = time.process_time()
     verdicts: list[tuple[Edit, str, str]] = []
     try:
@@ -236,6 +262,20 @@ def _row(name: str, counts: Counter[str]) -> str:
     return f"| {name} | {counts.total()} | {counts[''] / counts.total():.1%} | {said} |"
 
 
+def recorded(record: Path | None) -> dict[int, Walk]:
+    """Return the walks that a file holds, by number."""
+    lines = record.read_text(encoding="utf-8").splitlines() if record is not None and record.is_file() else []
+    walks = [json.loads(line) for line in lines]
+    return {
+        walk["number"]: Walk(
+            walk["number"],
+            tuple((Edit(**edit), gate, reason) for edit, gate, reason in walk["verdicts"]),
+            walk["seconds"],
+        )
+        for walk in walks
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Take the walks and write the page as they end; return 1 if an operator broke a promise."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.walks", description=__doc__)
@@ -245,18 +285,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--page", type=Path, default=PAGE, help="where to write the table")
     parser.add_argument("--keep", type=Path, help="a folder for children that failed, with their parents")
+    parser.add_argument("--record", type=Path, help="a file of walks, which are not taken twice")
     options = parser.parse_args(arguments)
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)
     numbers = range(options.first, options.first + options.walks)
-    done: list[Walk] = []
-    with multiprocessing.get_context("spawn").Pool(options.workers, maxtasksperchild=RENEWED) as pool:
-        for walk in pool.imap(partial(take, length=options.length, keep=options.keep), numbers):
-            done.append(walk)
-            if len(done) % OFTEN == 0 or len(done) == options.walks:
-                options.page.write_text(page(done, options.length), encoding="utf-8")
-    print(page(done, options.length))
-    return int(any(gate == BROKEN for walk in done for _, gate, _ in walk.verdicts))
+    done = {number: walk for number, walk in recorded(options.record).items() if number in numbers}
+    left = [number for number in numbers if number not in done]
+    for walk in _taken(left, options.workers, partial(take, length=options.length, keep=options.keep)):
+        done[walk.number] = walk
+        if options.record is not None:
+            with options.record.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(walk)) + "\n")
+        if len(done) % OFTEN == 0:
+            options.page.write_text(page(_sorted(done), options.length), encoding="utf-8")
+    options.page.write_text(page(_sorted(done), options.length), encoding="utf-8")
+    print(page(_sorted(done), options.length))
+    return int(any(gate == BROKEN for walk in done.values() for _, gate, _ in walk.verdicts))
+
+
+def _taken(numbers: Sequence[int], workers: int, walk: Callable[[int], Walk]) -> Iterator[Walk]:
+    """Take walks in processes of their own, in order."""
+    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=RENEWED) as pool:
+        yield from pool.imap(walk, numbers)
+
+
+def _sorted(done: Mapping[int, Walk]) -> list[Walk]:
+    return [done[number] for number in sorted(done)]
 
 
 if __name__ == "__main__":

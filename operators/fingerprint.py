@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+from functools import lru_cache
 
 import yaml
 
@@ -20,6 +21,7 @@ def canonical(source: Source) -> str:
     return digest.hexdigest()
 
 
+@lru_cache(maxsize=8)  # edits of an experiment leave the model as it was
 def _model(text: str) -> str:
     try:
         tree = ast.parse(text)
