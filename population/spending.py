@@ -69,7 +69,9 @@ class Spending:
         if isinstance(outcome, Scored):
             reached = Amount(outcome.tokens, outcome.train_flops, outcome.work)
             if self.token is None:
-                self.token = Amount(1, reached.flops // outcome.tokens, reached.work // outcome.tokens)
+                # rounded up: what the seed model's own updates cost has to pay for them
+                each = (-(-amount // outcome.tokens) for amount in (reached.flops, reached.work))
+                self.token = Amount(1, *each)
             cost = reached - self._trained.get((order.number, order.seed), Amount())
             self._trained[order.number, order.seed] = reached
             if twin:

@@ -100,6 +100,8 @@ def _tokenizer(trained: Trained, folder: Path) -> None:
     trained.dataset.tokenizer.save(folder)
     names = {number: name for name, number in trained.dataset.tokenizer.special_tokens.items()}
     body = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": names[trained.dataset.tokenizer.end]}
+    if start := trained.dataset.tokenizer.start:
+        body["bos_token"] = names[start[0]]
     (folder / "tokenizer_config.json").write_text(json.dumps(body, indent=2) + "\n", "utf-8")
 
 

@@ -14,6 +14,7 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.api.registry import register_model
 
 from foundry.cli.language_model import LanguageModel, language_model
+from foundry.data.tokenizer import whole
 from foundry.decoding.decoder import best_decoder
 from foundry.decoding.likelihood import Span, nats, spans
 from foundry.decoding.sampling import Sampling, generate, generators
@@ -58,14 +59,20 @@ class FoundryLM(TemplateLM):  # type: ignore[misc]  # the package may not be the
         return self.found.tokenizer.end
 
     @property
+    def prefix_token_id(self) -> int:
+        """The token that an empty context is: what the model expects before a text, or the end of another."""
+        return (*self.found.tokenizer.start, self.eot_token_id)[0]
+
+    @property
     def tokenizer_name(self) -> str:
         """What caches of requests are kept apart by."""
         return self.found.tokenizer.sha256
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
-        """Turn text into ids, without a token before or after."""
-        ids: list[int] = self.found.tokenizer.encode(string).tolist()
-        return ids
+        """Turn text into ids, with what the model expects before it unless that is not to be added."""
+        tokenizer = self.found.tokenizer
+        ids = tokenizer.encode(string) if add_special_tokens is False else whole(string, tokenizer)
+        return list(map(int, ids))
 
     def _loglikelihood_tokens(
         self, requests: Sequence[tuple[tuple[str, str], list[int], list[int]]], **kwargs: Any
@@ -86,9 +93,11 @@ class FoundryLM(TemplateLM):  # type: ignore[misc]  # the package may not be the
         """Return the logarithm of the probability of each text, all its tokens counted."""
         sums = []
         for request in requests:
-            tokens = [self.eot_token_id, *self.tok_encode(request.args[0])]
+            before = self.found.tokenizer.start or (self.eot_token_id,)
+            tokens = [*before, *self.tok_encode(request.args[0], add_special_tokens=False)]
             size = self.found.block_size
-            found = nats(self.network, list(spans(tokens, block_size=size, stride=size)))
+            windows = list(spans(tokens, block_size=size, stride=size, given=len(before)))
+            found = nats(self.network, windows)
             sums.append(-sum(float(each[0].double().sum()) for each in found))
         return sums
 
@@ -102,7 +111,7 @@ class FoundryLM(TemplateLM):  # type: ignore[misc]  # the package may not be the
         for request in requests:
             context, wanted = request.args
             most = int(wanted.get("max_gen_toks", _NEW))
-            given = self.tok_encode(context)[-max(1, size - most) :] or [self.eot_token_id]
+            given = self.tok_encode(context)[-max(1, size - most) :] or [self.prefix_token_id]
             sampled = wanted.get("do_sample", wanted.get("temperature", 0.0) > 0)
             tokens = generate(
                 decoder,

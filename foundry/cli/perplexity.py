@@ -103,10 +103,13 @@ def _perplexity(options: argparse.Namespace) -> int:
 
 
 def measured(found: LanguageModel, name: str, *, stride: int, most: int | None = None) -> Perplexity:
-    """Measure a model on a text, or on its first tokens; the first of all is predicted by nothing.
+    """Measure a model on a text, or on its first tokens.
+
+    The first of all is predicted by what the model expects before a text; where that is nothing, it is not
+    counted.
 
     Raises:
-        UserError: the text cannot be read or spelled, or is shorter than two tokens.
+        UserError: the text cannot be read or spelled, or is too short to predict any of it.
     """
     from foundry.decoding.likelihood import nats, spans
     from foundry.training.score import bits_per_byte
@@ -117,14 +120,16 @@ def measured(found: LanguageModel, name: str, *, stride: int, most: int | None =
     if most is not None and most < len(ids):
         ids = ids[:most]
         n_bytes = sum(len(spelled) for spelled in map(found.tokenizer.spelling().__getitem__, ids))
-    if len(ids) < 2:
-        raise UserError(f"{name} has {len(ids)} tokens: at least 2 are needed")
+    start = found.tokenizer.start
+    tokens, given = [*start, *ids], len(start) or 1
+    if len(tokens) <= given:
+        raise UserError(f"{name} has {len(ids)} tokens: at least {given + 1 - len(start)} are needed")
     model = found.build()
     started = time.perf_counter()
-    windows = list(spans(ids, block_size=found.block_size, stride=stride))
+    windows = list(spans(tokens, block_size=found.block_size, stride=stride, given=given))
     parts = (windows[i : i + _PART] for i in range(0, len(windows), _PART))
     total = sum(each[0].double().sum().item() for part in parts for each in nats(model, part))
-    loss = total / (len(ids) - 1)
+    loss = total / (len(tokens) - given)
     return Perplexity(
         model=found.name,
         text=name,

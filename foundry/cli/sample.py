@@ -19,6 +19,7 @@ from foundry.data import dataset
 from foundry.data.conversations.chat import Dialogue
 from foundry.data.conversations.settings import FORMATS
 from foundry.data.dataset import Dataset
+from foundry.data.tokenizer import whole
 from foundry.decoding.kinds import EXACT, KINDS
 from foundry.errors import UserError
 from foundry.registry import module_names
@@ -91,7 +92,7 @@ def _sample(options: argparse.Namespace) -> int:
         return _chat(trained, options)
     prompt = _prompt(options)
     try:
-        ids = trained.dataset.encode(prompt)
+        ids = whole(prompt, trained.dataset.tokenizer)
     except UserError as error:
         raise UserError(f"the prompt does not fit {trained.name}: {error}") from None
 

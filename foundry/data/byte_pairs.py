@@ -55,6 +55,11 @@ class BytePairs:
         return max(*self.ranks.values(), *self.special_tokens.values()) + 1
 
     @property
+    def start(self) -> tuple[int, ...]:
+        """Nothing."""
+        return ()
+
+    @property
     def end(self) -> int:
         """The token for the end of a text."""
         return self.special_tokens[END_OF_TEXT]

@@ -28,6 +28,11 @@ class Characters:
         return len(self.vocabulary)
 
     @property
+    def start(self) -> tuple[int, ...]:
+        """Nothing."""
+        return ()
+
+    @property
     def end(self) -> int:
         """The newline."""
         return self.vocabulary.index("\n")

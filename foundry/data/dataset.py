@@ -77,14 +77,6 @@ class Dataset:
         """Turn token ids into text."""
         return self.tokenizer.decode(ids)
 
-    def encode(self, text: str) -> NDArray[np.uint32]:
-        """Turn text into token ids, (tokens,).
-
-        Raises:
-            UserError: the text has a character that the vocabulary lacks.
-        """
-        return self.tokenizer.encode(text)
-
     def batches(self) -> Batches:
         """Return what training draws from; the first call may read the training text, to put it in order."""
         return self._batches

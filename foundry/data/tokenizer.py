@@ -19,6 +19,11 @@ class Tokenizer(Protocol):
         ...
 
     @property
+    def start(self) -> tuple[int, ...]:
+        """The tokens that a model expects before a text: one, or none."""
+        ...
+
+    @property
     def end(self) -> int:
         """The token after each document of a collection."""
         ...
@@ -66,6 +71,15 @@ class Tokenizer(Protocol):
     def save(self, folder: Path) -> dict[str, object]:
         """Write what is too long for a manifest into the folder; return the rest, as JSON's own types."""
         ...
+
+
+def whole(text: str, tokenizer: Tokenizer) -> NDArray[np.uint32]:
+    """Turn a text into ids, (tokens,), with what comes before it.
+
+    Raises:
+        UserError: the text cannot be spelled.
+    """
+    return np.concatenate([np.array(tokenizer.start, np.uint32), tokenizer.encode(text)])
 
 
 def width(vocab_size: int) -> np.dtype[np.unsignedinteger]:

@@ -20,17 +20,18 @@ class Span:
     predicted: int
 
 
-def spans(tokens: Sequence[int], *, block_size: int, stride: int) -> Iterator[Span]:
-    """Cut a text into windows such that each token but the first is predicted once.
+def spans(tokens: Sequence[int], *, block_size: int, stride: int, given: int = 1) -> Iterator[Span]:
+    """Cut a text into windows such that each token is predicted once, but for those `given` at its start.
 
-    The first window predicts block_size tokens; each that follows moves on by `stride`, and predicts what is
+    The first window is as long as there is room; each that follows moves on by `stride`, and predicts what is
     new. With a stride of block_size windows share nothing but one token, as in the score of a training.
     """
     assert 1 <= stride <= block_size
-    done = 1
+    assert 1 <= given <= block_size
+    done = given
     while done < len(tokens):
-        stop = min(len(tokens), done + (block_size if done == 1 else stride))
-        start = 0 if done == 1 else max(0, done - 1 - (block_size - stride))
+        stop = min(len(tokens), block_size + 1 if done == given else done + stride)
+        start = 0 if done == given else max(0, done - 1 - (block_size - stride))
         yield Span(tokens[start:stop], stop - done)
         done = stop
 

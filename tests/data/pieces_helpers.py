@@ -129,6 +129,7 @@ def gguf_file(path: Path, model: Any, **more: bool) -> Path:
     writer.add_token_list([model.id_to_piece(i) for i in pieces])
     writer.add_token_scores([model.get_score(i) for i in pieces])
     writer.add_token_types([kind(i) for i in pieces])
+    writer.add_bos_token_id(model.bos_id())
     writer.add_eos_token_id(model.eos_id())
     for name, value in more.items():
         writer.add_bool(f"tokenizer.ggml.{name}", value)

@@ -67,7 +67,7 @@ def letters() -> dict[str, int]:
     return {letter: number for number, letter in enumerate(alphabet())}
 
 
-def gguf_file(path: Path, made: Any, pre: str) -> Path:
+def gguf_file(path: Path, made: Any, pre: str, **more: bool) -> Path:
     """Write the tokenizer into a GGUF file, as llama.cpp's converter does."""
     import gguf
 
@@ -81,7 +81,10 @@ def gguf_file(path: Path, made: Any, pre: str) -> Path:
     writer.add_token_types([3 if token in SPECIAL else 1 for token in tokens])
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in body["model"]["merges"]]
     writer.add_token_merges(merges)
+    writer.add_bos_token_id(vocab["<|im_start|>"])
     writer.add_eos_token_id(vocab["<|im_end|>"])
+    for name, value in more.items():
+        writer.add_bool(f"tokenizer.ggml.{name}", value)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

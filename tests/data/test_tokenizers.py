@@ -73,7 +73,7 @@ def test_ordinary_text_can_be_cut() -> None:
 def test_tokens_do_not_depend_on_the_size_of_pieces(tokenizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = dataset.load(Data(tokenizer=tokenizer))
     text = dataset.read_text("shakespeare_char")[:30_000]
-    whole = data.encode(text)
+    whole = data.tokenizer.encode(text)
     for chunk, piece in ((1, 7), (100, 1), (1000, 3000), (1 << 20, 5000)):
         monkeypatch.setattr(reading, "CHUNK", chunk)
         pieces = [(text[i : i + piece], False) for i in range(0, len(text), piece)]

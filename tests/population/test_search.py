@@ -236,6 +236,14 @@ def test_a_crash_is_charged_in_full_and_a_rejection_for_its_gates() -> None:
     assert spending.total.flops == FLOPS * spending.total.tokens
 
 
+@given(updates=st.integers(1, 50), size=st.integers(1, 40), price=st.integers(1, 10**9))
+def test_a_rung_pays_for_all_updates_of_the_seed_model(updates: int, size: int, price: int) -> None:
+    spending = Spending(replace(SMALL, tokens=9 * updates * size, update=size))
+    first = scored(2.0, tokens=updates * size, flops=updates * price)
+    spending.settle(Order(index=0, number=0, rung=0, seed=0), first, twin=False)
+    assert [spending.until(rung)[0] // price for rung in range(3)] == [updates, 3 * updates, 9 * updates]
+
+
 def test_a_search_that_is_closed_ends_with_what_it_has_and_is_replayed() -> None:
     plan = replace(SMALL, generations=100, budget=3600, budget_unit="seconds")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from perplexity_support import BLOCK, SIZES, pretrained
+from perplexity_support import BLOCK, SIZES, VOCABULARY, pretrained
 from torch.nn import functional as F
 
 lm_eval = pytest.importorskip("lm_eval")
@@ -42,11 +42,11 @@ TASKS = {
 }
 
 
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
-    """Run the harness once."""
+@pytest.fixture(scope="module", params=[False, True], ids=["bare", "starts"])
+def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """Run the harness, once with a model that expects a token before a text."""
     place = tmp_path_factory.mktemp("harness")
-    folder = pretrained(place / "llama")
+    folder = pretrained(place / "llama", starts=request.param)
     data = place / "data.jsonl"
     data.write_text("".join(json.dumps(document) + "\n" for document in DOCUMENTS))
     (place / "tasks").mkdir()
@@ -68,7 +68,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
 @torch.no_grad()
 def logprobs(folder: Path, tokens: list[int]) -> list[float]:
     """Return the logarithm of the probability of each token but the first, with the longest context."""
-    model = loaded(read_model("llama"), {**SIZES, "vocab_size": 261}, folder)
+    model = loaded(read_model("llama"), {**SIZES, "vocab_size": VOCABULARY}, folder)
     found = []
     for i in range(1, len(tokens)):
         logits = model(torch.tensor([tokens[max(0, i - BLOCK) : i]]))[0][0, -1]
@@ -84,10 +84,10 @@ def test_choices_are_made_by_the_likelihood_of_continuations(answers: tuple[Path
         sums = []
         for choice, (told, _) in zip(document["choices"], sample["filtered_resps"], strict=True):
             context = tokenizer.encode(document["text"]).tolist()
-            whole = tokenizer.encode(document["text"] + choice).tolist()
-            new = len(whole) - len(context)
-            whole = whole[-BLOCK - 1 :]  # as the harness has it, all in one window
-            sums.append(sum(logprobs(folder, whole)[-new:]))
+            tokens = [*tokenizer.start, *tokenizer.encode(document["text"] + choice).tolist()]
+            new = len(tokens) - len(tokenizer.start) - len(context)
+            tokens = tokens[-BLOCK - 1 :]  # as the harness has it, all in one window
+            sums.append(sum(logprobs(folder, tokens)[-new:]))
             assert float(told) == pytest.approx(sums[-1], abs=1e-3)
         right += sums.index(max(sums)) == document["gold"]
     assert found["results"]["choose"]["acc,none"] == pytest.approx(right / len(DOCUMENTS))
@@ -99,7 +99,7 @@ def test_texts_are_rolled_over_token_by_token(answers: tuple[Path, Any]) -> None
     total, n_bytes = 0.0, 0
     for document in DOCUMENTS:
         tokens = tokenizer.encode(document["text"]).tolist()
-        whole = [tokenizer.end, *tokens]
+        whole = [*(tokenizer.start or (tokenizer.end,)), *tokens]
         for start in range(0, len(whole) - 1, BLOCK):
             total += sum(logprobs(folder, whole[start : start + BLOCK + 1]))
         n_bytes += len(document["text"].encode())
@@ -110,9 +110,9 @@ def test_texts_are_rolled_over_token_by_token(answers: tuple[Path, Any]) -> None
 def test_text_is_written_greedily_up_to_where_it_ends(answers: tuple[Path, Any]) -> None:
     folder, found = answers
     tokenizer = read(folder)
-    model = loaded(read_model("llama"), {**SIZES, "vocab_size": 261}, folder)
+    model = loaded(read_model("llama"), {**SIZES, "vocab_size": VOCABULARY}, folder)
     for document, sample in zip(DOCUMENTS, found["samples"]["write"], strict=True):
-        context = tokenizer.encode(document["text"]).tolist()[-(BLOCK - 8) :]
+        context = [*tokenizer.start, *tokenizer.encode(document["text"]).tolist()][-(BLOCK - 8) :]
         ids = list(context)
         for _ in range(8):
             with torch.no_grad():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from perplexity_support import BLOCK, SIZES, pretrained
+from perplexity_support import BLOCK, SIZES, VOCABULARY, pretrained
 from torch.nn import functional as F
 
 from foundry.cli.perplexity import main
@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def model(folder: Path) -> torch.nn.Module:
-    return loaded(read_model("llama"), {**SIZES, "vocab_size": 261}, folder)
+    return loaded(read_model("llama"), {**SIZES, "vocab_size": VOCABULARY}, folder)
 
 
 @given(n=st.integers(2, 80), block=st.integers(1, 20), data=st.data())
@@ -83,6 +83,19 @@ def test_windows_side_by_side_give_the_score_of_a_training(
     bits = loss * len(tokens) / len(TEXT.encode()) / math.log(2)
     assert found["bits_per_byte"] == pytest.approx(bits, abs=1e-4)
     assert (found["tokens"], found["bytes"], found["stride"]) == (len(tokens), len(TEXT), BLOCK)
+
+
+def test_what_the_model_expects_before_a_text_predicts_its_first_token(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = pretrained(tmp_path / "llama", starts=True)
+    (folder / "text.txt").write_text(TEXT)
+    found, ids = figures(folder, capsys), read(folder).encode(TEXT).tolist()
+    tokens = torch.tensor([*read(folder).start, *ids])
+    loss = score.cross_entropy(model(folder), tokens, block_size=BLOCK)
+    assert found["nats_per_token"] == pytest.approx(loss, abs=1e-5)
+    assert found["bits_per_byte"] == pytest.approx(loss * len(ids) / len(TEXT) / math.log(2), abs=1e-5)
+    assert found["tokens"] == len(ids)
 
 
 def test_part_of_a_text_and_less_context_can_be_asked_for(

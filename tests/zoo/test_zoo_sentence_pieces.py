@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from zoo_support import stirred
 
 pytest.importorskip("tokenizers")
 
 from foundry.cli import main
+from foundry.cli.sample import find
 from foundry.data import dataset
 from foundry.data.pretrained.opening import read
 from foundry.data.pretrained.pieces import SPACE, STRETCHES, Pieces
@@ -30,7 +32,9 @@ def mistral(folder: Path) -> Path:
     letters = [SPACE, *"abcdefghijklmnopqrstuvwxyz", *(first + second for first, second in MERGES)]
     tokens = [f"<0x{byte:02X}>" for byte in range(256)] + letters
     vocab = {token: number for number, token in enumerate(tokens, start=len(SPECIAL))}
-    made = Pieces(vocab=vocab, merges=MERGES, added=SPECIAL, prefix=STRETCHES, unknown="<unk>", end=2)
+    made = Pieces(
+        vocab=vocab, merges=MERGES, added=SPECIAL, prefix=STRETCHES, unknown="<unk>", start=(1,), end=2
+    )
     args = {**SIZES, "vocab_size": len(vocab) + len(SPECIAL)}
     assert export(stirred("llama", args), read_model("llama"), args, folder) == "LlamaForCausalLM"
     (folder / "tokenizer.json").write_text(json.dumps(made.as_json()))
@@ -60,6 +64,17 @@ def test_prepared_data_keeps_the_tokenizer(tmp_path: Path) -> None:
     assert sum(split.n_bytes for split in found.splits.values()) == len(TEXT.encode()) * 100
 
 
+@torch.no_grad()
+def by_hand(folder: str, prompt: str, n: int) -> str:
+    """Write the likeliest tokens after <s> and a prompt."""
+    model = find(folder, arena="", checkpoint="best").model(lambda done, total: None).eval()
+    tokenizer = read(Path(folder, "../tiny").resolve())
+    ids = [1, *tokenizer.encode(prompt).tolist()]
+    for _ in range(n):
+        ids.append(int(model(torch.tensor([ids]))[0][0, -1].argmax()))
+    return tokenizer.decode(ids[1:])
+
+
 def test_it_is_trained_and_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,5 +89,8 @@ def test_it_is_trained_and_writes(
     capsys.readouterr()
     assert main(["sample", "trained", "--prompt", "In the", "--tokens", "30", "--threads", "1"]) == 0
     assert capsys.readouterr().out.startswith("In the")
+    greedily = ["--prompt", "In the", "--temperature", "0", "--tokens", "9", "--threads", "1"]
+    assert main(["sample", "trained", *greedily]) == 0
+    assert capsys.readouterr().out == f"{by_hand('trained', 'In the', 9)}\n"
     assert main(["export", "trained", "--hf", "exported"]) == 0
     assert read(Path("exported")).sha256 == read(folder).sha256

@@ -41,7 +41,8 @@ def encode(
 
     What the assistant writes is cut into tokens apart from what stands before it, as it is when the model is
     asked to go on from there. A mark that the tokenizer has no token for is spelled like other text; what
-    looks like a mark in a message always is.
+    looks like a mark in a message always is. What the model expects before a text comes once, whether the
+    format writes it or not.
 
     Args:
         words: leave marks that are tokens out of the replies.
@@ -61,7 +62,10 @@ def encode(
         else:
             ids.append(np.full(len(found), number, np.uint32))
         replies.append(np.full(len(ids[-1]), reply and not (words and number is not None)))
-    return np.concatenate(ids), np.concatenate(replies)
+    start, written, learned = tokenizer.start, np.concatenate(ids), np.concatenate(replies)
+    if tuple(written[: len(start)]) == start:
+        return written, learned
+    return np.append(np.array(start, np.uint32), written), np.append(np.zeros(len(start), np.bool_), learned)
 
 
 def mark_id(text: str, tokenizer: Tokenizer) -> int | None:

@@ -45,7 +45,7 @@ class ByteLevel(Pretrained):
         found, own = self._ranked, self.definition
         ordered = sorted(found.ranks.items(), key=lambda item: item[1])
         spelled = [(token.hex(), int(found.ids[rank])) for token, rank in ordered]
-        body = [own.pattern, own.nfc, own.end, sorted(own.added.items()), spelled]
+        body = [own.pattern, own.nfc, own.end, sorted(own.added.items()), spelled, *own.start]
         return hashlib.sha256(json.dumps(body).encode("utf-8")).hexdigest()
 
     def encode(self, text: str, *, begins: bool = True) -> NDArray[np.uint32]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from foundry.data.pretrained.template import putting
 from foundry.errors import UserError
 
 _ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")  # what models end a text with, after all
@@ -22,7 +23,8 @@ class Definition:
     nfc: bool = False  # whether text is composed first, as Unicode's form C
     whole_words: bool = False  # whether a word that is a token is taken as one, whatever the merges
     unknown: int | None = None  # what stands for a byte that no token spells; without it, it is left out
-    end: int  # the special token after a text
+    start: tuple[int, ...] = ()  # special tokens before a text
+    end: int  # the special token after it
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of a tokenizer.json."""
@@ -45,7 +47,7 @@ class Definition:
             ],
             "normalizer": {"type": "NFC"} if self.nfc else None,
             "pre_tokenizer": {"type": "Sequence", "pretokenizers": [by_regex, by_bytes]},
-            "post_processor": None,
+            "post_processor": putting(self.start, named),
             "decoder": by_bytes,
             "model": {
                 "type": "BPE",

@@ -44,6 +44,7 @@ def _byte_level(value: Any, path: Path) -> Definition:
         pattern=habits.pattern,
         nfc=habits.nfc,
         whole_words=habits.whole_words,
+        start=_start(value, habits.starts),
         end=end_among(added, _named_end(value, tokens), path),
     )
 
@@ -57,9 +58,16 @@ def _pieces(value: Any, path: Path) -> Pieces:
         scores,
         value("token_type") or [scored_pieces.NORMAL] * len(tokens),
         prefix=prefix is None or bool(prefix),
+        start=_start(value, True),
         named_end=_named_end(value, tokens),
         path=path,
     )
+
+
+def _start(value: Any, usual: bool) -> tuple[int, ...]:
+    says, first = value("add_bos_token"), value("bos_token_id")
+    wanted = usual if says is None else bool(says)
+    return (first,) if wanted and isinstance(first, int) else ()
 
 
 def _named_end(value: Any, tokens: list[str]) -> list[str]:

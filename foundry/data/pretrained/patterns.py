@@ -44,12 +44,13 @@ class Habits:
     pattern: str
     nfc: bool = False
     whole_words: bool = False
+    starts: bool = False  # whether a token comes before a text, where the file does not say
 
 
 _NAMED: Mapping[str, Habits] = {
     "gpt-2": Habits(pattern=GPT2),
     "smollm": Habits(pattern=DIGITS),
-    "llama-bpe": Habits(pattern=LLAMA3, whole_words=True),
+    "llama-bpe": Habits(pattern=LLAMA3, whole_words=True, starts=True),
     "qwen2": Habits(pattern=QWEN2, nfc=True),
 }
 

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from foundry.data.pretrained.template import putting
+
 SPACE = "\u2581"
 NEVER, FIRST, ALWAYS, STRETCHES = "never", "first", "always", "stretches"
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
@@ -53,7 +55,8 @@ class Pieces:
     whole_words: bool = False  # whether a word that is a token is taken as one, whatever the merges
     unknown: str | None = None  # the special token for what has no other
     fuse_unknown: bool = True  # whether one stands for several in a row
-    end: int  # the special token after a text
+    start: tuple[int, ...] = ()  # special tokens before a text
+    end: int  # the special token after it
 
     @property
     def divisible(self) -> bool:
@@ -97,7 +100,7 @@ class Pieces:
             "padding": None,
             "added_tokens": sorted(added, key=lambda token: token["id"]),
             **self._steps(),
-            "post_processor": None,
+            "post_processor": putting(self.start, {number: token for token, number in named.items()}),
             "model": {
                 "type": "BPE",
                 "dropout": None,

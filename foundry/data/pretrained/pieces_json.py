@@ -7,6 +7,7 @@ from typing import Any
 
 from foundry.data.pretrained.definition import end_among
 from foundry.data.pretrained.pieces import ALWAYS, FIRST, NEVER, SPACE, STRETCHES, Pieces, Taken
+from foundry.data.pretrained.template import start_of
 from foundry.errors import UserError
 
 _WRITTEN = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
@@ -48,6 +49,7 @@ def definition(body: Mapping[str, Any], named_end: Iterable[str], path: object) 
         whole_words=bool(model.get("ignore_merges", False)),
         unknown=model.get("unk_token"),
         fuse_unknown=bool(model.get("fuse_unk", False)),
+        start=start_of(body.get("post_processor")),
         end=end_among(added, named_end, path),
     )
 

@@ -16,6 +16,7 @@ def definition(
     kinds: Sequence[int],
     *,
     prefix: bool,
+    start: tuple[int, ...],
     named_end: Iterable[str],
     path: object,
 ) -> Pieces:
@@ -23,6 +24,7 @@ def definition(
 
     Args:
         prefix: whether a space comes before a text.
+        start: the tokens before a text.
         named_end: what the file says ends a text.
 
     Raises:
@@ -43,6 +45,7 @@ def definition(
         prefix=STRETCHES if prefix else NEVER,
         byte_fallback=bool(of_kind[BYTE]),
         unknown=next(iter(of_kind[UNKNOWN]), None),
+        start=start,
         end=end_among(added, named_end, path),
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from foundry.data.pretrained import scored_pieces
+from foundry.data.pretrained.json_object import read_object
 from foundry.data.pretrained.pieces import Pieces
 from foundry.errors import UserError
 
@@ -46,9 +47,17 @@ def read(path: Path) -> Pieces:
         [piece.score for piece in model.pieces],
         [piece.type for piece in model.pieces],
         prefix=normalizer.add_dummy_prefix,
+        start=_start(model, path),
         named_end=tokens[model.trainer_spec.eos_id : model.trainer_spec.eos_id + 1],
         path=path,
     )
+
+
+def _start(model: Any, path: Path) -> tuple[int, ...]:
+    """Return the token before a text, unless `tokenizer_config.json` says that there is none."""
+    beside, first = path.with_name("tokenizer_config.json"), model.trainer_spec.bos_id
+    wanted = read_object(beside).get("add_bos_token", True) if beside.is_file() else True
+    return (first,) if wanted and first >= 0 else ()
 
 
 def _model(path: Path) -> Any:

@@ -31,6 +31,10 @@ class Defined(Protocol):
         """Special tokens."""
 
     @property
+    def start(self) -> tuple[int, ...]:
+        """The special tokens before a text."""
+
+    @property
     def end(self) -> int:
         """The special token after a text."""
 
@@ -53,6 +57,11 @@ class Pretrained(ABC):
     def special_tokens(self) -> Mapping[str, int]:
         """The tokens that no text is turned into."""
         return self.definition.added
+
+    @property
+    def start(self) -> tuple[int, ...]:
+        """The tokens before a text."""
+        return self.definition.start
 
     @property
     def end(self) -> int:

@@ -10,6 +10,7 @@ from foundry.data.pretrained import patterns, pieces_json
 from foundry.data.pretrained.definition import Definition, end_among
 from foundry.data.pretrained.json_object import read_object
 from foundry.data.pretrained.pieces import Pieces
+from foundry.data.pretrained.template import start_of
 from foundry.errors import UserError
 
 FILE = "tokenizer.json"
@@ -57,6 +58,7 @@ def _definition(body: Mapping[str, Any], path: Path) -> Definition | Pieces:
         nfc=_composes(pieces_json.steps(body, "normalizer", "normalizers")),
         whole_words=bool(model.get("ignore_merges", False)),
         unknown=None if unspelled is None else {**vocab, **added}[unspelled],
+        start=start_of(body.get("post_processor")),
         end=end_among(added, _named_end(path), path),
     )
 
