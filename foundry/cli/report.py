@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.syntax import Syntax
 
 from foundry.cli.crowning import crowned
+from foundry.cli.lineage import print_lineage
 from foundry.cli.reduction import edits_of
 from foundry.cli.report_tables import print_ablation, print_confirmation, print_operators
 from foundry.cli.run import Run
@@ -81,8 +82,7 @@ def _sentence(result: Verdict, family: Mapping[int, Candidate]) -> str:
 
 def _print_champion(run: Run, seed: Candidate, champion: Candidate, console: Console) -> None:
     console.print("[bold]How it came to be[/bold]")
-    for ancestor in run.arena.lineage(champion):
-        console.print(f"  {short_name(ancestor.name)}  {ancestor.words}", highlight=False, markup=False)
+    print_lineage(run.arena.lineage(champion), console)
     console.print("\n[bold]Its difference from the seed model[/bold]")
     console.print(Syntax(run.arena.diff(seed, champion), "diff", background_color="default", word_wrap=True))
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from genome import Candidate, Step
 from population import figures
 from population.confirmation import Finalist, Verdict
+from population.credit import Pay
 from population.search import SEED_MODEL, Search
 from population.stages.ablating import Ablating
 from population.statistics import sigma
@@ -75,16 +76,13 @@ def print_ablation(ablating: Ablating, edits: Sequence[Step], console: Console) 
 
 
 def print_operators(search: Search, console: Console) -> None:
-    """Say which operators paid, and what was saved by knowing programs that compute the same."""
-    rows = search.breeding.credit.table()
-    if rows:
-        table = Table(box=None, padding=(0, 1))
-        table.add_column("operator", no_wrap=True)
-        for column in ("births", "better", "sigmas"):
-            table.add_column(column, justify="right")
-        for row in rows[:_MOST_OPERATORS]:
-            table.add_row(row.operator, f"{row.births}", f"{row.better}", f"{row.gain:.3f}")
-        _print("What paid: gain on the parent at the first rung, per birth, in sigmas", table, console)
+    """Say which operators paid, how many edits at once, and what knowing programs that compute alike saved."""
+    if rows := search.breeding.credit.table():
+        title = "What paid: gain on the parent at the first rung, per birth, in sigmas"
+        _print(title, _paid("operator", rows[:_MOST_OPERATORS]), console)
+    if len(rows := search.breeding.sizes.table()) > 1:
+        console.print()
+        _print("How many edits at once paid", _paid("edits", rows), console)
     twins, saved = len(search.archive.twins), search.archive.spending.saved
     if twins:
         console.print(
@@ -92,6 +90,16 @@ def print_operators(search: Search, console: Console) -> None:
             f"({figures.count(saved.flops, ' ')}FLOP) of training saved.",
             highlight=False,
         )
+
+
+def _paid(column: str, rows: Sequence[Pay]) -> Table:
+    table = Table(box=None, padding=(0, 1))
+    table.add_column(column, no_wrap=True)
+    for heading in ("births", "better", "sigmas"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(row.operator, f"{row.births}", f"{row.better}", f"{row.gain:.3f}")
+    return table
 
 
 def _print(title: str, table: Table, console: Console) -> None:

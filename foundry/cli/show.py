@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.syntax import Syntax
 
 from foundry.cli.edge import guarded
+from foundry.cli.lineage import print_lineage
 from foundry.errors import UserError, unknown
 from genome import Arena, Candidate
-from population.table import short_name
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,8 +37,7 @@ def _show(options: argparse.Namespace, console: Console) -> int:
         for key, value in note.items():
             console.print(f"  {key}: {value}", highlight=False, markup=False, soft_wrap=True)
         console.print("\n[bold]Lineage[/bold]")
-        for ancestor in lineage:
-            console.print(f"  {short_name(ancestor.name)}  {ancestor.words}", highlight=False, markup=False)
+        print_lineage(lineage, console)
         if len(lineage) > 1:
             console.print(f"\n[bold]Change from {lineage[-2].name}[/bold]")
             console.print(

@@ -30,7 +30,7 @@ class Breeding:
         self._archive = archive
         self._menu = menu
         self.credit = Credit(menu.operators)
-        self._sizes = Credit([f"{size}" for size in settings.sizes])
+        self.sizes = Credit([f"{size}" for size in settings.sizes])
         self.islands = Islands(settings, archive.rungs)
         self.races = Races(archive)
         self._choose = selection.policy(settings.policy)
@@ -89,7 +89,7 @@ class Breeding:
                 self.islands.rejuvenate(number)
         for operator in born.operators:
             self.credit.learn(operator, gain, cost)
-        self._sizes.learn(f"{birth.edits}", gain, cost)
+        self.sizes.learn(f"{birth.edits}", gain, cost)
 
     def _climb(self, number: int, rung: int) -> Order:
         return Order(number=number, rung=rung + 1, seed=self._archive.seed_of(number))
@@ -150,7 +150,7 @@ class Breeding:
         if number <= settings.population:
             return settings.sizes[(number - 1) % len(settings.sizes)]
         rng = random.Random(f"edits/{settings.seed}/{number}")
-        return int(self._sizes.preference(rng)[0])
+        return int(self.sizes.preference(rng)[0])
 
     def _numbers(self, number: int, parent: int) -> tuple[tuple[str, float], ...]:
         """Propose new values for some of the parent's numbers."""
