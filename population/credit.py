@@ -22,7 +22,8 @@ class _Arm:
     gains: int = 0  # how many were better than their parent
     weight: float = 0.0
     reward: float = 0.0  # weighted sum
-    total: float = 0.0  # of rewards, unweighted
+    share: float = 0.0  # of births: a half of one that two operators made
+    total: float = 0.0  # gains, by share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +47,11 @@ class Credit:
         self._arms = {name: _Arm() for name in operators}
         self._square = 0.0  # weighted sum of squared rewards
 
-    def learn(self, operator: str, gain: float, cost: float) -> None:
-        """Note a birth: sigmas gained on the parent, and its cost as a multiple of the seed model's."""
+    def learn(self, operator: str, gain: float, cost: float, share: float = 1.0) -> None:
+        """Note a birth: sigmas gained on the parent, and its cost as a multiple of the seed model's.
+
+        One that n operators have made says 1/n of each, its `share`.
+        """
         if operator not in self._arms:
             return
         reward = max(0.0, gain) / cost
@@ -57,10 +61,11 @@ class Credit:
         arm = self._arms[operator]
         arm.births += 1
         arm.gains += gain > 0
-        arm.weight += 1
-        arm.reward += reward
-        arm.total += max(0.0, gain)
-        self._square = self._square * _MEMORY + reward**2
+        arm.weight += share
+        arm.reward += share * reward
+        arm.share += share
+        arm.total += share * max(0.0, gain)
+        self._square = self._square * _MEMORY + share * reward**2
 
     def preference(self, rng: random.Random) -> tuple[str, ...]:
         """Return all operators in the order in which the next birth should try them."""
@@ -77,7 +82,7 @@ class Credit:
     def table(self) -> list[Pay]:
         """List what each operator has paid so far, the best first; those never tried are left out."""
         rows = [
-            Pay(operator=name, births=arm.births, better=arm.gains, gain=arm.total / arm.births)
+            Pay(operator=name, births=arm.births, better=arm.gains, gain=arm.total / arm.share)
             for name, arm in self._arms.items()
             if arm.births
         ]

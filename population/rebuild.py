@@ -13,6 +13,7 @@ _SCORE = re.compile(r"val_search (?P<rung>T(?:/(?P<share>[0-9]{1,9}))?) seed (?P
 _TRIAL = re.compile(r"(val_search|val_confirm|test) T(/[0-9]{1,9})? seed -?[0-9]{1,18}")
 _LOSS = re.compile(r"[0-9]+\.[0-9]+")
 _FIGURE = re.compile(r"[0-9]{1,30}")
+CONFIRMED_AS = "confirmed as"  # in the note of a champion's own branch: the name of whom it is made of
 _COSTS = ("params", "tokens_per_second", "train_flops", "kv_bytes_per_token")
 
 
@@ -29,6 +30,7 @@ def from_notes(
         for c in candidates
         if (best := _deepest(note := notes.get(c.commit, {}), c.seed)) and _has_costs(note)
     ]
+    crowned = notes.get(champion.commit, {}).get(CONFIRMED_AS, champion.name) if champion else ""
     scored.sort(key=lambda entry: (entry[1], entry[3], entry[0].number))
     by_commit = {c.commit: _scores(notes.get(c.commit, {}), c.seed) for c in candidates}
     seed_model = by_commit[candidates[0].commit]
@@ -40,7 +42,7 @@ def from_notes(
             parent=by_commit.get(candidate.parents[0], {}) if candidate.parents else {},
             seed_model=seed_model,
             at=(rung, loss),
-            champion=champion,
+            crowned=crowned,
         )
         for rank, (candidate, _, rung, loss) in enumerate(scored, 1)
     ]
@@ -82,7 +84,7 @@ def _row(
     parent: Mapping[str, float],
     seed_model: Mapping[str, float],
     at: tuple[str, float],
-    champion: Candidate | None,
+    crowned: str,
 ) -> Row:
     """Write one line, of a score at a rung beside those of the parent and the seed model there."""
     rung, loss = at
@@ -97,7 +99,7 @@ def _row(
         versus_seed=loss - seed_model[rung] if rung in seed_model else None,
         params=int(note["params"]),
         tokens_per_second=float(note["tokens_per_second"]),
-        status=_status(candidate, champion),
+        status=_status(candidate, crowned),
         pareto=False,
         flops=int(note["train_flops"]),
         kv_bytes=int(note["kv_bytes_per_token"]),
@@ -105,9 +107,11 @@ def _row(
 
 
 def is_readable(note: Mapping[str, str]) -> bool:
-    """Say whether a note has what a run writes: why it was rejected, or its trials and what they cost."""
+    """Say whether a note has what a run writes: why it was rejected, whom it is made of, or its trials."""
     if "rejected" in note:
         return "reason" in note
+    if CONFIRMED_AS in note:
+        return True
     ends = [value for key, value in note.items() if _TRIAL.fullmatch(key)]
     if any(_LOSS.fullmatch(value) for value in ends):
         return _has_costs(note)
@@ -118,8 +122,8 @@ def _has_costs(note: Mapping[str, str]) -> bool:
     return all(_FIGURE.fullmatch(note.get(cost, "")) for cost in _COSTS)
 
 
-def _status(candidate: Candidate, champion: Candidate | None) -> str:
-    if champion is not None and candidate.tree == champion.tree:
+def _status(candidate: Candidate, crowned: str) -> str:
+    if candidate.name == crowned:
         return "champion"
     return "seed" if candidate.number == 0 else "scored"
 

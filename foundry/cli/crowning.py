@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from foundry.cli.reduction import edits_of, replayed
 from foundry.cli.run import Run
 from genome import Candidate
+from population.rebuild import CONFIRMED_AS
 from population.search import SEED_MODEL
 from population.stages.ablating import Ablating
 
@@ -33,4 +34,5 @@ def crowned(run: Run, family: Mapping[int, Candidate], ablating: Ablating) -> Ca
             steps=[step],
             seed=whole.seed,
         )
+    run.arena.note({tip: {CONFIRMED_AS: whole.name}})
     return tip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from textwrap import shorten
 
@@ -128,7 +128,7 @@ class Nursery:
         parent = self.family[birth.parent]
         source = source_of(self._arena, parent)
         rng = random.Random(f"edit/{parent.seed}/{birth.number}")
-        for steps, child in _children(source, birth, rng):
+        for steps, child in _children(source, birth, rng, self._fits):
             if program := self._new(child):
                 return _Found(child, program, [parent], steps)
         return None
@@ -151,19 +151,21 @@ class Nursery:
     def _new(self, child: Source) -> str | None:
         """Return the canonical form of a program not seen before, if the first rung pays for a step of it."""
         program = operators.canonical(child)
-        if program in self._known:
-            return None
+        return program if program not in self._known and self._fits(child) else None
+
+    def _fits(self, child: Source) -> bool:
         try:
-            step = experiment.parse(child.experiment).tokens_per_step
+            return experiment.parse(child.experiment).tokens_per_step <= self._first_rung
         except UserError:  # two parents' numbers may not go together
-            return None
-        return program if step <= self._first_rung else None
+            return False
 
 
-def _children(source: Source, birth: Birth, rng: random.Random) -> Iterator[tuple[tuple[Step, ...], Source]]:
+def _children(
+    source: Source, birth: Birth, rng: random.Random, fits: Callable[[Source], bool]
+) -> Iterator[tuple[tuple[Step, ...], Source]]:
     """Yield up to `ATTEMPTS` lists of edits and what they make, each with one edit of an operator.
 
-    All have as many as the birth asks for, or as the operators offer; they differ in the last.
+    All have as many as the birth asks for; they differ in the last, and what the others make `fits`.
     """
     left = ATTEMPTS
     made: tuple[Step, ...] = ()
@@ -172,10 +174,11 @@ def _children(source: Source, birth: Birth, rng: random.Random) -> Iterator[tupl
         for edit in rng.sample(edits, min(len(edits), _TRIES, left)):
             left -= 1
             child, steps = applied(source, edit), (*made, step_of(edit))
-            if len(steps) < birth.edits:
+            if len(steps) == birth.edits:
+                yield steps, child
+            elif fits(child):
                 source, made = child, steps
                 break
-            yield steps, child
         if left <= 0:
             return
 

@@ -76,7 +76,7 @@ def print_ablation(ablating: Ablating, edits: Sequence[Step], console: Console) 
 
 
 def print_operators(search: Search, console: Console) -> None:
-    """Say which operators paid, how many edits at once, and what knowing programs that compute alike saved."""
+    """Say which operators paid, how many edits at once, and what knowing equal programs saved."""
     if rows := search.breeding.credit.table():
         title = "What paid: gain on the parent at the first rung, per birth, in sigmas"
         _print(title, _paid("operator", rows[:_MOST_OPERATORS]), console)

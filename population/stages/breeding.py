@@ -88,7 +88,7 @@ class Breeding:
             if archive.rungs.top == 0:
                 self.islands.rejuvenate(number)
         for operator in born.operators:
-            self.credit.learn(operator, gain, cost)
+            self.credit.learn(operator, gain, cost, share=1 / len(born.operators))
         self.sizes.learn(f"{birth.edits}", gain, cost)
 
     def _climb(self, number: int, rung: int) -> Order:
