@@ -61,6 +61,8 @@ def main() -> None:
         default=["baseline"],
         help="of experiments/, each of its own size and length",
     )
+    parser.add_argument("--dtype", help="of ours (default: what the experiment says); nanoGPT's is float32")
+    parser.add_argument("--updates", type=int, help="of the recipe, instead of its own number")
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
     rows: dict[str, list[Measured]] = {name: [] for name in ("nanoGPT", *options.experiments)}
@@ -73,6 +75,12 @@ def main() -> None:
             for name, measured in rows.items():
                 print(f"seed {seed}  {name:<10} {measured[-1]}", flush=True)
     report(rows)
+
+
+def recipe_of(options: argparse.Namespace) -> dict[str, int]:
+    """Return the recipe's sizes, with as many updates as are asked for."""
+    recipe = RECIPES[options.recipe]
+    return {**recipe, "max_iters": options.updates or recipe["max_iters"]}
 
 
 def prepare(nanogpt: Path, text: Path, folder: Path) -> dataset.Dataset:
@@ -89,7 +97,7 @@ def prepare(nanogpt: Path, text: Path, folder: Path) -> dataset.Dataset:
 
 def theirs(options: argparse.Namespace, data: dataset.Dataset, folder: Path, seed: int) -> Measured:
     """Run nanoGPT's train.py unchanged but for its seed; load what it saved into v1 to score it."""
-    recipe = RECIPES[options.recipe]
+    recipe = recipe_of(options)
     script = (options.nanogpt / "train.py").read_text("utf-8")
     assert "1337 + seed_offset" in script, "this train.py sets its seed in another way"
     (folder / "train.py").write_text(script.replace("1337 + seed_offset", f"{1337 + seed} + seed_offset"))
@@ -150,7 +158,7 @@ def ours(options: argparse.Namespace, name: str, folder: Path, seed: int) -> Mea
     out = folder / f"{name}-{seed}"
     settings = [f"data.dataset={options.text.resolve()}", "data.split=nanogpt"]
     if name == "baseline":
-        recipe = RECIPES[options.recipe]
+        recipe = recipe_of(options)
         steps = recipe["max_iters"]
         settings += [f"model_args.{name}={recipe[name]}" for name in MODEL]
         settings += [f"training.{name}={recipe[name]}" for name in ("batch_size", "max_iters")]
@@ -158,6 +166,8 @@ def ours(options: argparse.Namespace, name: str, folder: Path, seed: int) -> Mea
         settings += [f"training.warmup_iters={min(100, steps // 2)}"]
     else:
         settings += ["training.eval_interval=1000000"]
+    if options.dtype:
+        settings.append(f"training.dtype={options.dtype}")
     experiment = ROOT / "experiments" / f"{name}.yaml"
     command = [sys.executable, "-m", "foundry.train", str(experiment), *settings]
     _, wall, memory = timed([*command, "--threads", "1", "--seed", str(seed), "--out", str(out)], ROOT)

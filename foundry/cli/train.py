@@ -119,9 +119,10 @@ def _session(options: argparse.Namespace, ready: Prepared, world: World, stack: 
 
     from foundry import trackers
     from foundry.training import device as devices
-    from foundry.training import distributed
+    from foundry.training import distributed, pages
     from foundry.training.session import Session
 
+    pages.keep()
     torch.set_num_threads(options.threads or max(1, (os.cpu_count() or 1) // world.local_size))
     device = devices.choose(ready.experiment.training, world.local_rank)
     stack.enter_context(distributed.joined(world, device))

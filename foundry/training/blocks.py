@@ -44,7 +44,7 @@ def recompute(model: nn.Module, device: torch.device, dtype: str) -> None:
 
 def _twice(forward: Callable[..., Any], device: torch.device, dtype: str) -> Callable[..., Any]:
     def inside(*args: Any, **kwargs: Any) -> Any:
-        with devices.attention(device, dtype):  # the second time comes outside of the training's precision
+        with devices.replacements(device, dtype):  # the second time comes outside of the training's precision
             return forward(*args, **kwargs)
 
     return functools.partial(checkpoint, inside, use_reentrant=False)

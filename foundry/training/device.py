@@ -7,17 +7,14 @@ model and the same data everywhere.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 from foundry.errors import UserError
 from foundry.training.experiment import Training
+from foundry.training.low_precision import Bfloat16OnCpu
 
 
 def choose(training: Training, local_rank: int = 0) -> torch.device:
@@ -44,6 +41,22 @@ def choose(training: Training, local_rank: int = 0) -> torch.device:
     return torch.device(kind, local_rank)
 
 
+def working_dtype(device: torch.device, dtype: str) -> str:
+    """Return what an experiment's dtype means: `auto` is bfloat16 where the processor has units for it.
+
+    Others compute bfloat16 more slowly than float32, or not at all. The kind of machine decides alone, so
+    that a training repeats on it.
+    """
+    if dtype != "auto":
+        return dtype
+    if device.type == "cuda":
+        has_units = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        amx, avx512 = torch.cpu._is_amx_tile_supported, torch.cpu._is_avx512_bf16_supported
+        has_units = device.type == "cpu" and (amx() or avx512())
+    return "bfloat16" if has_units else "float32"
+
+
 def seed_generators(device: torch.device, seed: int) -> None:
     """Seed what draws without a generator of its own, such as dropout, on the CPU and on the device."""
     torch.default_generator.manual_seed(seed)
@@ -54,39 +67,16 @@ def seed_generators(device: torch.device, seed: int) -> None:
 @contextlib.contextmanager
 def precision(device: torch.device, dtype: str) -> Iterator[None]:
     """Run a forward pass with its matrix products in `dtype`; parameters keep theirs."""
+    dtype = working_dtype(device, dtype)
     if dtype == "float32":
         yield
         return
-    with torch.autocast(device.type, getattr(torch, dtype)), attention(device, dtype):
+    with torch.autocast(device.type, getattr(torch, dtype)), replacements(device, dtype):
         yield
 
 
-def attention(device: torch.device, dtype: str) -> AbstractContextManager[object]:
-    """Keep fused attention in float32 where low precision makes it slower: on the CPU.
-
-    The backward pass of scaled_dot_product_attention takes 7 times as long in bfloat16 as in float32 there.
-    """
-    if device.type == "cpu" and dtype != "float32":
-        return _AttentionInFloat32()
+def replacements(device: torch.device, dtype: str) -> AbstractContextManager[object]:
+    """Compute what low precision makes slow or coarse on the CPU in another way there."""
+    if device.type == "cpu" and working_dtype(device, dtype) != "float32":
+        return Bfloat16OnCpu()
     return contextlib.nullcontext()
-
-
-class _AttentionInFloat32(TorchFunctionMode):
-    """Give scaled_dot_product_attention float32, which autocast would take from it."""
-
-    def __torch_function__(
-        self,
-        func: Any,
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func is not F.scaled_dot_product_attention:
-            return func(*args, **kwargs)
-        with torch.autocast("cpu", enabled=False):
-            return func(*map(_float32, args), **{name: _float32(value) for name, value in kwargs.items()})
-
-
-def _float32(value: Any) -> Any:
-    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value

@@ -44,7 +44,7 @@ class Training:
     eval_interval: int = 250  # updates from one evaluation, and checkpoint, to the next
     decay_fraction: float = 0.3  # the last part of the training, in which `wsd` decays
     device: str = "auto"  # cpu, cuda, mps, or the best there is; trials of a search stay on the CPU
-    dtype: str = "float32"  # of matrix products in training; parameters and scores are float32 always
+    dtype: str = "float32"  # of matrix products in training, or bfloat16, or auto; all else is float32
     compile: bool = False  # by torch.compile: pays where a training takes much longer than a minute
     gradient_checkpointing: bool = False  # keep the inputs of blocks alone and compute the rest twice
     fsdp_above: int = 1_000_000_000  # parameters from which on several processes share out the model
@@ -65,7 +65,7 @@ class Training:
         for name, package in (("optimizer", "optimizers"), ("schedule", "schedules")):
             _require_one_of(name, getattr(self, name), module_names(f"foundry/training/{package}"))
         _require_one_of("device", self.device, ("auto", "cpu", "cuda", "mps"))
-        _require_one_of("dtype", self.dtype, ("float32", "bfloat16"))
+        _require_one_of("dtype", self.dtype, ("auto", "float32", "bfloat16"))
 
 
 @dataclass(frozen=True, kw_only=True)

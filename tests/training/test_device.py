@@ -63,6 +63,16 @@ def test_products_are_in_bfloat16_and_attention_on_the_cpu_is_not() -> None:
         assert (a.float() @ b.float()).dtype == torch.float32
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_auto_is_bfloat16_where_the_processor_has_units_for_it(
+    there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: there)
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
+    assert devices.working_dtype(CPU, "auto") == ("bfloat16" if there else "float32")
+    assert losses(dtype="auto") == losses(dtype="bfloat16" if there else "float32")
+
+
 def test_seeding_seeds_dropout() -> None:
     drawn = []
     for seed in (1, 2, 1):
