@@ -7,12 +7,15 @@ from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
+from foundry.bundle import bundled, parsed
 from foundry.errors import UserError, unknown
 from foundry.registry import module_names
 
 
 def read_model(name: str) -> str:
     """Return the source of a shipped seed model, `v1`, or of a model file by its path.
+
+    What the file imports from its own folder is put into it.
 
     Raises:
         UserError: there is no such model, or the file is not Python that defines GPT and GPTConfig.
@@ -25,10 +28,7 @@ def read_model(name: str) -> str:
         if path.suffix == ".py" or len(path.parts) > 1:
             raise UserError(f"model file {name!r} does not exist")
         raise unknown("model", name, shipped)
-    try:
-        source = path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"model file {name!r} cannot be read as UTF-8 text: {error}") from None
+    source = bundled(path)
     _classes(source, name)
     return source
 
@@ -51,13 +51,7 @@ def check_model_args(source: str, name: str, model_args: Iterable[str]) -> None:
 
 
 def _classes(source: str, name: str) -> dict[str, ast.ClassDef]:
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError) as error:
-        lineno = getattr(error, "lineno", None)  # none for a null byte
-        line = f" at line {lineno}" if lineno else ""
-        raise UserError(f"model file {name!r} is not valid Python{line}") from None
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    classes = {node.name: node for node in parsed(source, name).body if isinstance(node, ast.ClassDef)}
     for wanted in ("GPT", "GPTConfig"):
         if wanted not in classes:
             found = ", ".join(classes) or "none"
