@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from perplexity_support import pretrained
 
+import operators
 from foundry.cli import main
 from foundry.cli.run import plan_run
 from foundry.data import dataset
@@ -16,6 +17,7 @@ from foundry.data.pretrained.opening import read
 from foundry.data.settings import Data
 from foundry.errors import UserError
 from foundry.training.experiment import parse
+from operators import Source
 
 CHATS = Path(__file__).parents[2] / "experiments" / "chats.jsonl"
 EVOLVE = Path(__file__).parents[2] / "experiments" / "evolve.yaml"
@@ -65,6 +67,13 @@ def test_candidates_that_write_conversations_in_other_formats_are_scored_alike(t
             )
             hashes.add(dataset.unselected(asked).sha256)
     assert len(hashes) == 1
+
+
+def test_how_keys_and_values_are_kept_can_change_where_their_size_is_an_objective() -> None:
+    for objectives, there in ((("loss", "work"), False), (("loss", "kv_bytes"), True)):
+        plan = plan_run(experiment_path=str(EVOLVE), generations=1, objectives=objectives)
+        kinds = operators.load()["kv_cache"].sites(Source(plan.model, plan.experiment))
+        assert {edit.variant for edit in kinds} == ({"bfloat16", "int8", "int4"} if there else set())
 
 
 def test_a_run_begins_with_a_model_of_the_zoo(folder: Path) -> None:
