@@ -49,7 +49,7 @@ def find_edit(source: Source, operator: str, variant: str, site: str | None = No
     variant = known[operator].aliases.get(variant, variant)
     offered = known[operator].sites(source)
     if not offered:
-        raise UserError(f"{operator} finds nothing to change here")
+        raise UserError(f"{operator} finds nothing to change here. What it does: {known[operator].summary}")
     edits = [edit for edit in offered if edit.variant == variant]
     if not edits and is_there(source, operator, variant):
         raise UserError(f"{operator} {variant} is what is there already")
