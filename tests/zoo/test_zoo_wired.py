@@ -10,6 +10,7 @@ from perplexity_support import pretrained
 
 import operators
 from foundry.cli import main
+from foundry.cli.evolve_options import parser
 from foundry.cli.run import plan_run
 from foundry.data import dataset
 from foundry.data.conversations.settings import Conversations
@@ -83,3 +84,10 @@ def test_a_run_begins_with_a_model_of_the_zoo(folder: Path) -> None:
     assert "class GPT" in plan.model
     plain = plan_run(experiment_path=str(EVOLVE), init_from=str(folder), generations=1)
     assert parse(plain.experiment).checkpoint == str(folder)
+
+
+def test_a_model_given_as_a_seed_is_told_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parser().parse_args(["--seed", "zoo:gpt2"])
+    assert caught.value.code == 2
+    assert "'zoo:gpt2' is no whole number; --seed-model names a model" in capsys.readouterr().err
