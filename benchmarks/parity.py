@@ -248,10 +248,10 @@ tokens ahead of time.
 
 `foundry perplexity MODEL TEXT` takes the folder of a training, a candidate, a folder of Hugging Face, or a
 name of the zoo with `--weights`. Every token is predicted once, but for the first where nothing comes before
-it. Windows lie side by side by default, as in the score of a training, so that a token sees between one and `--block` tokens; with `--stride
-N` below the block each window moves on by N and counts what is new, so that all tokens but those of the first
-window see at least block − N + 1. `python -m foundry.lm_eval` is lm-evaluation-harness with `--model
-foundry`.
+it. Windows lie side by side by default, as in the score of a training, so that a token sees between one and
+`--block` tokens; with `--stride N` below the block each window moves on by N and counts what is new, so that
+all tokens but those of the first window see at least block − N + 1. `python -m foundry.lm_eval` is
+lm-evaluation-harness with `--model foundry`.
 
 ## Parity
 
