@@ -2,9 +2,9 @@
 
     python benchmarks/decode.py [v1 v2 "v2 mla" ...]
 
-Both seed models, and v2 with a latent and with a window as operators make them, 6 layers of 384 with blocks
-of 1024. Each round decodes one token in every way, so that what else the machine does meets all of them;
-medians over the rounds.
+The seed models, and v2 with other attention, positions and experts as operators make them, 6 layers of 384
+with blocks of 1024. Each round decodes one token in every way, so that what else the machine does meets all
+of them; medians over the rounds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from foundry.source import build_model, load_module
 from foundry.training import init
 
 CONTEXT = 512
-ROUNDS = 25
+ROUNDS = 15
 VOCABULARY = 65
 SIZES: dict[str, object] = {
     "n_layer": 6,
@@ -36,13 +36,18 @@ SIZES: dict[str, object] = {
     "block_size": 1024,
     "vocab_size": VOCABULARY,
 }
-MODELS = {
-    "v1": ("v1", ""),
-    "v2": ("v2", ""),
-    "v2 mla": ("v2", "mla"),
-    "v2 sliding_window_128": ("v2", "sliding_window_128"),
-    "v2 block_sparse_64": ("v2", "block_sparse_64"),
-    "v2 strided_32": ("v2", "strided_32"),
+OWN: dict[str, dict[str, object]] = {"llama": {"n_kv_head": 2, "n_ffn": 1024}}
+MODELS = {  # seed model, operator, variant
+    "v1": ("v1", "", ""),
+    "v2": ("v2", "", ""),
+    "llama": ("llama", "", ""),
+    "v2 mla": ("v2", "attention", "mla"),
+    "v2 sliding_window_128": ("v2", "attention", "sliding_window_128"),
+    "v2 block_sparse_64": ("v2", "attention", "block_sparse_64"),
+    "v2 strided_32": ("v2", "attention", "strided_32"),
+    "v2 alibi": ("v2", "position", "alibi"),
+    "v2 hybrid": ("v2", "position", "hybrid"),
+    "v2 moe": ("v2", "moe", "4x2"),
 }
 
 
@@ -65,14 +70,14 @@ def main(names: list[str]) -> None:
             )
 
 
-def model_of(base: str, variant: str) -> nn.Module:
-    """Build a seed model, with its attention changed if asked."""
+def model_of(base: str, operator: str, variant: str) -> nn.Module:
+    """Build a seed model, changed by an operator if asked."""
     source = operators.Source(read_model(base), "")
-    if variant:
-        edits = operators.lookup("attention").sites(source)
+    if operator:
+        edits = operators.lookup(operator).sites(source)
         source = operators.apply(source, next(edit for edit in edits if edit.variant == variant))
     module = load_module(source.model)
-    return init.initialised(lambda: build_model(module, SIZES), seed=0)
+    return init.initialised(lambda: build_model(module, SIZES | OWN.get(base, {})), seed=0)
 
 
 def measure(decoders: dict[str, Decoder], tokens: Tensor) -> dict[str, float]:

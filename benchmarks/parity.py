@@ -232,19 +232,26 @@ writes both lines where a checkpoint brings a tokenizer. Two kinds are known:
   `llama` (`tests/data/test_sentence_pieces.py`). The space that many of them put before a text is no byte of
   it: it is not counted in bits per byte, and goes when ids become text again.
 
-Unigram and other kinds are refused with a sentence. What differs from transformers by intent: no token is
-put before a text, what looks like a special token inside a text stays text, and with byte-level pairs so do
-added tokens that are not special. `foundry data prepare --tokenizer pretrained --vocabulary PATH` makes
+What a model expects before a text (`<s>` for Llama 2 and Mistral, `<|begin_of_text|>` for Llama 3, nothing
+for GPT-2, Qwen2 and SmolLM2) is put there as transformers do: by `foundry perplexity`, `foundry sample`,
+lm-evaluation-harness and before conversations, once, also where their format writes it itself. A
+`tokenizer.json` says it by its template, a GGUF file by `add_bos_token`, a `tokenizer.model` by the
+`tokenizer_config.json` beside it, without which there is one, as Llama's own code has it. Texts to train on
+have none: windows begin anywhere in them (`tests/data/test_text_start.py`).
+
+Unigram and other kinds are refused with a sentence. What differs from transformers by intent: what looks like
+a special token inside a text stays text, and with byte-level pairs so do added tokens that are not special.
+`foundry data prepare --tokenizer pretrained --vocabulary PATH` makes
 tokens ahead of time.
 
 ## Perplexity
 
 `foundry perplexity MODEL TEXT` takes the folder of a training, a candidate, a folder of Hugging Face, or a
-name of the zoo with `--weights`. Every token but the first is predicted once. Windows lie side by side by
-default, as in the score of a training, so that a token sees between one and `--block` tokens; with `--stride
-N` below the block each window moves on by N and counts what is new, so that all tokens but those of the first
-window see at least block − N + 1. `python -m foundry.lm_eval` is lm-evaluation-harness with `--model
-foundry`.
+name of the zoo with `--weights`. Every token is predicted once, but for the first where nothing comes before
+it. Windows lie side by side by default, as in the score of a training, so that a token sees between one and
+`--block` tokens; with `--stride N` below the block each window moves on by N and counts what is new, so that
+all tokens but those of the first window see at least block − N + 1. `python -m foundry.lm_eval` is
+lm-evaluation-harness with `--model foundry`.
 
 ## Parity
 

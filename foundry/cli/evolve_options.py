@@ -124,7 +124,7 @@ def _beginning() -> _Options:
     )
     weights = "start from these weights: a checkpoint, or a package that carries one"
     return (
-        ("--seed", int, "N", "the same seed gives the same commits (default: 0)"),
+        ("--seed", _seed, "N", "the same seed gives the same commits (default: 0)"),
         ("--seed-model", str, "NAME", models),
         ("--init-from", str, "PATH", weights),
         ("--experiment", str, "FILE", "what to start from (default: experiments/evolve.yaml)"),
@@ -157,6 +157,13 @@ def _names(text: str) -> tuple[str, ...]:
     if not names:
         raise argparse.ArgumentTypeError("nothing is named")
     return names
+
+
+def _seed(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number; --seed-model names a model") from None
 
 
 def _unit(text: str) -> str:

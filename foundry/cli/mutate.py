@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 import operators
+from foundry.cli.base import BASE, base_for, words
 from foundry.cli.edge import guarded
 from foundry.cli.mutant import mutant, show_change
 from foundry.cli.mutations import derived, find_edit
@@ -26,7 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("operator", nargs="?", help="such as swap_activation; see --list")
     parser.add_argument("variant", nargs="?", help="such as relu2")
     parser.add_argument("--site", help="where, if the variant fits in several places")
-    parser.add_argument("--base", default="experiments/baseline.yaml", metavar="FILE", help="what to change")
+    parser.add_argument(
+        "--base",
+        metavar="FILE",
+        help=f"what to change (default: {BASE}, or one beside it that the operator can change)",
+    )
     parser.add_argument("--name", help="of the new experiment (default: OPERATOR_VARIANT)")
     parser.add_argument("--list", action="store_true", help="list the edits that apply to the base")
     parser.add_argument(
@@ -40,19 +45,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _mutate(options: argparse.Namespace, console: Console) -> int:
-    base = Path(options.base)
-    text = read_text(options.base)
-    source = derived(text, experiment.parse(text, options.base))
+    base = options.base or (BASE if options.list else base_for(options.operator))
+    text = read_text(base)
+    source = derived(text, experiment.parse(text, base))
     if options.list:
         _list(source, options.operator, console)
         return 0
     edit = find_edit(source, options.operator, options.variant, options.site)
-    made = mutant(source, edit, options.base, options.name)
+    made = mutant(source, edit, base, options.name)
     experiment.parse(made.source.experiment, f"{made.name}.yaml")
+    if options.base is None and (note := words(options.operator, base)):
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
     if options.dry_run:
         show_change(source, made.source, console)
         return 0
-    target = base.with_name(f"{made.name}.yaml")
+    target = Path(base).with_name(f"{made.name}.yaml")
     if target.exists():
         raise UserError(f"{target} exists already: give another --name")
     target.write_text(made.source.experiment, "utf-8")

@@ -24,6 +24,19 @@ def derived(text: str, parsed: Experiment) -> Source:
     return source
 
 
+def is_there(source: Source, operator: str, variant: str) -> bool:
+    """Tell whether a variant is what a source has: any other one of the operator has it as its way back."""
+    if (known := operators.load().get(operator)) is None:
+        return False
+    offered = known.sites(source)
+    for edit in offered if variant not in {edit.variant for edit in offered} else ():
+        child = operators.apply(source, edit)
+        back = [way for way in known.sites(child) if (way.variant, way.site) == (variant, edit.site)]
+        if any(operators.apply(child, way) == source for way in back):
+            return True
+    return False
+
+
 def find_edit(source: Source, operator: str, variant: str, site: str | None = None) -> Edit:
     """Find the one edit of that operator and variant, at that site where there are several.
 
@@ -36,8 +49,10 @@ def find_edit(source: Source, operator: str, variant: str, site: str | None = No
     variant = known[operator].aliases.get(variant, variant)
     offered = known[operator].sites(source)
     if not offered:
-        raise UserError(f"{operator} finds nothing to change here")
+        raise UserError(f"{operator} finds nothing to change here. What it does: {known[operator].summary}")
     edits = [edit for edit in offered if edit.variant == variant]
+    if not edits and is_there(source, operator, variant):
+        raise UserError(f"{operator} {variant} is what is there already")
     if not edits:
         raise unknown(f"variant of {operator}", variant, {edit.variant for edit in offered})
     if site is None and len(edits) > 1:

@@ -126,6 +126,8 @@ def plan_run(
             text = with_value(text, ("base_model",), absolute(seed_model))
         if init_from is not None:
             text = evolution.started(text, init_from)
+    if "kv_bytes" in search.get("objectives", ()):
+        text = _with_cache(text)
     prepared = prepare(text, experiment_path)
     parsed = prepared.experiment
     scored_on = dataset.unselected(parsed.data)
@@ -151,6 +153,11 @@ def plan_run(
         trial_memory=trial_memory << 20,
         bounds=dict(bounds or {}),
     )
+
+
+def _with_cache(text: str) -> str:
+    """Let an experiment say how keys and values are kept, so that it can be changed."""
+    return with_value(text, ("decoding", "kv_cache"), experiment.parse(text).decoding.kv_cache)
 
 
 def _check_names(search: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from foundry.cli.base import BASE, base_for, words
 from foundry.cli.edge import guarded
 from foundry.cli.job_log import JobLog, say
 from foundry.cli.paired import SPLIT, Outcomes, Side, count_missing, train
@@ -24,7 +25,6 @@ from foundry.trial.outcome import Outcome
 from foundry.trial.pool import Pool
 from population.ledger import Ledger
 
-BASE = "experiments/baseline.yaml"
 TOO_FAR = 3.0  # standard deviations of a paired lead: few edits are that far ahead
 WITHIN_REACH = 1.5
 
@@ -46,7 +46,11 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("operator", help="such as swap_activation; foundry mutate --list shows all")
     parser.add_argument("variants", nargs="+", metavar="VARIANT", help=f"such as relu2; {ALL}: all there are")
     parser.add_argument("--site", help="where, if the variants fit in several places")
-    parser.add_argument("--base", default=BASE, metavar="FILE", help=f"the baseline (default: {BASE})")
+    parser.add_argument(
+        "--base",
+        metavar="FILE",
+        help=f"the baseline (default: {BASE}, or one beside it that the operator can change)",
+    )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each (default: 3)")
     add_pool_options(parser)
     parser.add_argument(
@@ -64,7 +68,10 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _sweep(options: argparse.Namespace, again: str) -> int:
     log = Console(stderr=True)
-    plan = plan_sweep(options.base, options.operator, options.variants, options.site, options.seeds)
+    base = options.base or base_for(options.operator)
+    if options.base is None and (note := words(options.operator, base)):
+        say(log, note)
+    plan = plan_sweep(base, options.operator, options.variants, options.site, options.seeds)
     sweep = identity(options.operator, list(plan.variants), plan.sides, options.trial_seconds)
     folder = options.out or default_folder(sweep)
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import operators
 from foundry.cli.mutant import Mutant, mutant
-from foundry.cli.mutations import find_edit
+from foundry.cli.mutations import find_edit, is_there
 from foundry.cli.paired import Outcomes, Side, failure, require_same_data, side
 from foundry.cli.prepared import prepare, read_text
 from foundry.errors import UserError, unknown
@@ -43,6 +43,8 @@ def plan_sweep(base: str, operator: str, variants: Sequence[str], site: str | No
     ready = prepare(text, base)
     source = Source(ready.model, text)
     named = _all(source, operator, site) if ALL in variants else variants
+    if others := [variant for variant in named if not is_there(source, operator, variant)]:
+        named = others  # what the baseline has already is trained beside them as it is
     mutants = {
         variant: mutant(source, find_edit(source, operator, variant, site), base)
         for variant in dict.fromkeys(named)

@@ -72,12 +72,16 @@ def _zoo(options: argparse.Namespace, console: Console) -> int:
 
 
 def _table() -> Table:
-    table = Table("model", "what it is", "source", "parameters", "layers", "width", "heads", "context")
     found = sorted((entry.read(name) for name in entry.names()), key=lambda e: (e.base_model, e.parameters))
-    for each in found:
-        table.add_row(each.name, each.about, each.base_model, f"{each.parameters:,}", *_shape(each))
-    for column in table.columns[3:]:
-        column.justify = "right"
+    rows = [(each.name, f"{each.parameters:,}", *_shape(each), each.about) for each in found]
+    table = Table(box=None, padding=(0, 1), collapse_padding=True, pad_edge=False)
+    named = ("model", "parameters", "layers", "width", "heads", "context")
+    for place, column in enumerate(named):
+        width = max(len(column), *(len(row[place]) for row in rows))
+        table.add_column(column, justify="right" if place else "left", no_wrap=True, min_width=width)
+    table.add_column("what it is")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

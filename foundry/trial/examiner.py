@@ -81,6 +81,9 @@ class Examiner:
             self._dataset = dataset.load(data)
         except UserError as error:
             raise RefusedError(Crashed(reason=str(error))) from None
+        if self._scored_on.sha256 != self.job.data and data.conversations is not None:
+            reason = "its conversations ask for other words, or in other tokens, than the run's"
+            raise RefusedError(Rejected(gate="data", reason=reason))
         if self._scored_on.sha256 != self.job.data:
             reason = f"data {self._dataset.name!r} is no longer what it was when the run began"
             raise RefusedError(Crashed(reason=reason))

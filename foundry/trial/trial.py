@@ -52,7 +52,7 @@ def run(job: Job, checkpoints: Path, temporary: Path, connection: socket.socket)
 def answer(job: Job, checkpoints: Path, temporary: Path, connection: socket.socket) -> None:
     """Build the model of a trial anew, give it the weights, and answer the examiner."""
     candidate = Candidate(job, checkpoints, Desk(connection))
-    model, _ = candidate.made()
+    model = candidate.unfilled()
     checkpoint.load(temporary / WEIGHTS, model, [])
     candidate.desk.ready(model, candidate.experiment.decoding.kv_cache)
 
@@ -93,7 +93,7 @@ class _Trial:
         """Refuse what is larger than a run allows, and what cannot make one update within the rung."""
         needed, given, unit = self.cost.per_step(self.job.unit), self.job.until, self.job.unit
         if unit != "tokens" and needed > given:
-            reason = f"one update takes {needed:.2g} {unit}, the rung has {given:.2g}"
+            reason = f"one update takes {needed / given:.3g} times the {unit} that its rung has"
             return Rejected(gate="budget", reason=reason)
         for name, most in self.job.bounds.items():
             if (value := getattr(self.cost, name)) > most:

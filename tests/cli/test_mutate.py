@@ -9,6 +9,7 @@ import pytest
 import operators
 from foundry.cli import main
 from foundry.cli.mutations import derived
+from foundry.cli.sweep_plan import plan_sweep
 from foundry.data.dataset import read_text
 from foundry.training import experiment
 from operators import Source
@@ -67,6 +68,27 @@ def test_a_mutated_experiment_trains_what_it_names(base: Path, tmp_path: Path) -
     settings = [f"data.dataset={text}", "training.max_iters=4", "--threads=1", "--out", str(tmp_path / "out")]
     assert main(["train", str(base.with_name("swap_norm_rmsnorm.yaml")), *settings]) == 0
     assert "class RMSNorm" in (tmp_path / "out" / "model.py").read_text()
+
+
+def test_where_the_baseline_has_no_place_an_experiment_beside_it_may(
+    base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(base.parent)
+    folder = base.parent / "experiments"
+    folder.mkdir()
+    (folder / "baseline.yaml").write_text(base.read_text())
+    (folder / "adapters.yaml").write_text(base.read_text() + "lora: {rank: 16}\n")
+    (folder / "a-broken-one.yaml").write_text("lora: {rank: [}")
+    assert main(["mutate", "lora_rank", "8"]) == 0
+    shown = capsys.readouterr().out
+    assert "no place in experiments/baseline.yaml, so the base is experiments/adapters.yaml." in shown
+    assert "lora: {rank: 8}" in (folder / "lora_rank_8.yaml").read_text()
+    assert main(["mutate", "swap_activation", "relu2"]) == 0
+    assert "so the base is" not in capsys.readouterr().out
+    assert main(["mutate", "lora_rank", "16"]) == 2
+    assert "lora_rank 16 is what is there already" in capsys.readouterr().err
+    plan = plan_sweep("experiments/adapters.yaml", "lora_rank", ["8", "16", "32"], None, 2)
+    assert list(plan.variants) == ["8", "32"]  # the baseline is the third
 
 
 def test_a_dry_run_shows_and_writes_nothing(base: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -236,7 +236,7 @@ def test_a_crash_is_charged_in_full_and_a_rejection_for_its_gates() -> None:
     assert spending.total.flops == FLOPS * spending.total.tokens
 
 
-@given(updates=st.integers(1, 50), size=st.integers(1, 40), price=st.integers(1, 10**9))
+@given(updates=st.integers(1, 50), size=st.integers(1, 40), price=st.integers(10**5, 10**9))
 def test_a_rung_pays_for_all_updates_of_the_seed_model(updates: int, size: int, price: int) -> None:
     spending = Spending(replace(SMALL, tokens=9 * updates * size, update=size))
     first = scored(2.0, tokens=updates * size, flops=updates * price)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from importlib import resources
@@ -13,15 +14,18 @@ import torch
 
 from foundry.data import dataset
 from foundry.data.material import Held
+from foundry.data.pretrained import patterns
+from foundry.data.pretrained.definition import Definition, alphabet
 from foundry.source import build_model, load_module
 from foundry.training import experiment, init, loop
 from foundry.training.fitting import fit
 from foundry.trial.job import Job, Limits
-from foundry.trial.outcome import Crashed, Outcome, Scored
+from foundry.trial.outcome import Crashed, Outcome, Rejected, Scored
 from foundry.trial.pool import Pool
 
 V1 = resources.files("foundry").joinpath("models/v1.py").read_text("utf-8")
 MICRO = (Path(__file__).parents[2] / "experiments" / "micro.yaml").read_text("utf-8")
+CHATS = Path(__file__).parents[2] / "experiments" / "chats.jsonl"
 STEPS = 5
 BYTE_PAIRS = "tokenizer: bpe, vocab_size: 300"
 
@@ -138,3 +142,26 @@ def test_a_loss_in_another_unit_than_the_runs_is_none(pools: dict[str, Pool], te
     found = outcome(pools["tokenizer: char"], job(run, on(text, f"{BYTE_PAIRS}{unit}")))
     assert isinstance(found, Crashed), found
     assert found.reason.endswith("is no longer what it was when the run began")
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own tokens", "pretrained"])
+def test_another_format_of_conversations_is_scored_where_the_words_stay_the_same_tokens(
+    own: bool, tmp_path: Path
+) -> None:
+    vocab = {letter: number for number, letter in enumerate(alphabet())}
+    added = {"<|endoftext|>": 256, "<|im_start|>": 257, "<|im_end|>": 258}
+    made = Definition(vocab=vocab, merges=[], added=added, pattern=patterns.GPT2, end=256)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(made.as_json()))
+    tokens = BYTE_PAIRS if own else f"tokenizer: pretrained, vocabulary: {tmp_path}"
+    run, other = (on(CHATS, f"{tokens}, conversations: {{format: {form}}}") for form in ("chatml", "alpaca"))
+    run, other = (text.replace("block_size: 32", "block_size: 512") for text in (run, other))
+    pool = Pool(1, checkpoints=tmp_path / "own", limits=Limits(seconds=60), preload=run)
+    try:
+        found = outcome(pool, job(run, other))
+    finally:
+        pool.close()
+    if own:  # which are made of conversations as they are written
+        assert isinstance(found, Rejected), found
+        assert found.gate == "data"
+    else:
+        assert isinstance(found, Scored), found

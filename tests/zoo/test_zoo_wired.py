@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from perplexity_support import pretrained
 
+import operators
 from foundry.cli import main
+from foundry.cli.evolve_options import parser
 from foundry.cli.run import plan_run
 from foundry.data import dataset
 from foundry.data.conversations.settings import Conversations
@@ -16,6 +18,7 @@ from foundry.data.pretrained.opening import read
 from foundry.data.settings import Data
 from foundry.errors import UserError
 from foundry.training.experiment import parse
+from operators import Source
 
 CHATS = Path(__file__).parents[2] / "experiments" / "chats.jsonl"
 EVOLVE = Path(__file__).parents[2] / "experiments" / "evolve.yaml"
@@ -67,6 +70,13 @@ def test_candidates_that_write_conversations_in_other_formats_are_scored_alike(t
     assert len(hashes) == 1
 
 
+def test_how_keys_and_values_are_kept_can_change_where_their_size_is_an_objective() -> None:
+    for objectives, there in ((("loss", "work"), False), (("loss", "kv_bytes"), True)):
+        plan = plan_run(experiment_path=str(EVOLVE), generations=1, objectives=objectives)
+        kinds = operators.load()["kv_cache"].sites(Source(plan.model, plan.experiment))
+        assert {edit.variant for edit in kinds} == ({"bfloat16", "int8", "int4"} if there else set())
+
+
 def test_a_run_begins_with_a_model_of_the_zoo(folder: Path) -> None:
     plan = plan_run(experiment_path=str(EVOLVE), seed_model=f"zoo:{folder}", generations=1)
     begun = parse(plan.experiment)
@@ -74,3 +84,10 @@ def test_a_run_begins_with_a_model_of_the_zoo(folder: Path) -> None:
     assert "class GPT" in plan.model
     plain = plan_run(experiment_path=str(EVOLVE), init_from=str(folder), generations=1)
     assert parse(plain.experiment).checkpoint == str(folder)
+
+
+def test_a_model_given_as_a_seed_is_told_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parser().parse_args(["--seed", "zoo:gpt2"])
+    assert caught.value.code == 2
+    assert "'zoo:gpt2' is no whole number; --seed-model names a model" in capsys.readouterr().err
