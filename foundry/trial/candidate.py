@@ -50,6 +50,12 @@ class Candidate:
             inherit.take_over(self._checkpoints / self.job.inherits, model)
         return model, fit(model, self.desk, self.experiment, self.job.seed)
 
+    def unfilled(self) -> nn.Module:
+        """Build a model for the weights of one that was `made` and trained."""
+        model = init.unfilled(self.empty, self.job.seed)
+        fit(model, self.desk, self.experiment, self.job.seed)
+        return model
+
     @cached_property
     def _module(self) -> types.ModuleType:
         return load_module(self.job.model)

@@ -52,7 +52,7 @@ def run(job: Job, checkpoints: Path, temporary: Path, connection: socket.socket)
 def answer(job: Job, checkpoints: Path, temporary: Path, connection: socket.socket) -> None:
     """Build the model of a trial anew, give it the weights, and answer the examiner."""
     candidate = Candidate(job, checkpoints, Desk(connection))
-    model, _ = candidate.made()
+    model = candidate.unfilled()
     checkpoint.load(temporary / WEIGHTS, model, [])
     candidate.desk.ready(model, candidate.experiment.decoding.kv_cache)
 
