@@ -1,22 +1,31 @@
-"""What isolation costs: trials under each level of the sandbox beside the same work done in this process.
+"""What isolation costs: trials under each level of the sandbox beside the same work done in one process.
 
-    python benchmarks/isolation.py
+    python -m benchmarks.isolation
+    python -m benchmarks.isolation --part 1 --rounds 3
 
-Three figures, medians over rounds in which all levels take turns: the start of a trial that is over at once
-(its source is no Python), its training in tokens per second, and a whole trial of the first rung, gates left
-out, against building, training, saving and scoring the same model here, with the data in this process.
+The one process is a fork of this one, which has imported what a trial server has, allocates memory as that
+does and holds the data: it builds, trains, saves and scores the model by itself. Figures are medians over
+rounds in which all take turns, each round with an experiment that nobody has seen:
+
+start     of a trial that is over at once (its source is no Python), and of a fork that does nothing
+tokens/s  in training
+scoring   seconds that the scorer's questions, answers and audit take beyond scoring in place, as a share of
+          the trial
+trial     a whole one, gates left out, of the first rung; with `--part 1`, of the last
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import statistics
+import sys
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
 
 from foundry.data import dataset
 from foundry.data.material import Held
@@ -25,12 +34,30 @@ from foundry.seed import read_model
 from foundry.source import build_model, load_module
 from foundry.training import checkpoint, experiment, init, loop, measure, score
 from foundry.training.fitting import fit
+from foundry.trial import server
 from foundry.trial.job import Job, Limits
 from foundry.trial.outcome import Outcome, Rejected, Scored
-from foundry.trial.pool import Pool
+from foundry.trial.pool import MEMORY, Pool
 
 HERE = Path(__file__).parents[1]
 PLAIN = "none"
+NAME = "name: evolve"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Seconds of one trial, and its speed."""
+
+    start: float  # of another one that is over at once
+    whole: float
+    trained: float  # building, training, saving
+    tokens_per_second: float
+    loss: float
+
+    @property
+    def rest(self) -> float:
+        """What is left beside a start and a training: counting the cost, scoring."""
+        return self.whole - self.start - self.trained
 
 
 def main() -> None:
@@ -38,64 +65,78 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--experiment", default=str(HERE / "experiments" / "evolve.yaml"))
+    parser.add_argument("--part", type=int, default=9, help="train one part in so many of the budget")
+    parser.add_argument("--experiment", type=Path, default=HERE / "experiments" / "evolve.yaml")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    text = Path(options.experiment).read_text("utf-8")
+    if any(os.environ.get(name) != value for name, value in MEMORY.items()):
+        os.execve(
+            sys.executable, [sys.executable, "-m", "benchmarks.isolation", *sys.argv[1:]], _surroundings()
+        )
+    server.preload()
+    taken = measured(options.experiment.read_text("utf-8"), options.part, options.rounds)
+    plain = taken[PLAIN]
+    head = ("level", "start ms", "tokens/s", "ratio", "scoring", "trial s", "ratio")
+    print(" ".join(f"{word:>9}" for word in head))
+    for name, own in taken.items():
+        faster, longer = own.tokens_per_second / plain.tokens_per_second, own.whole / plain.whole
+        scoring = (own.rest - plain.rest) / plain.whole
+        figures = f"{1e3 * own.start:9.1f} {own.tokens_per_second:9.0f} {faster:9.3f} {scoring:9.1%}"
+        print(f"{name:>9} {figures} {own.whole:9.3f} {longer:9.3f}")
+
+
+def measured(text: str, part: int, rounds: int) -> dict[str, Taken]:
+    """Return medians by level."""
     parsed = experiment.parse(text)
     tokens = parsed.training.max_iters * parsed.tokens_per_step
-    job = Job(
-        model=read_model("v1"),
-        experiment=text,
-        data=dataset.unselected(parsed.data).sha256,
-        seed=0,
-        until=tokens // 9,
-        budget=tokens,
-        gated=False,
-    )
+    sha256 = dataset.unselected(parsed.data).sha256
+    held = dataset.load(parsed.data)
+    found: dict[str, list[Taken]] = {}
     with tempfile.TemporaryDirectory() as folder:
         pools = {
             name: Pool(1, checkpoints=Path(folder, name), limits=Limits(), preload=text, sandbox=name)
             for name in level.available()
         }
-        starts, speeds, wholes = measured(pools, job, Path(folder), options.rounds)
+        for number in range(-1, rounds):  # in the first, pools wait for their servers
+            named = text.replace(NAME, f"{NAME} {number}")
+            job = Job(
+                model=read_model("v1"),
+                experiment=named,
+                data=sha256,
+                seed=max(0, number),
+                until=tokens // part,
+                budget=tokens,
+                gated=False,
+            )
+            ways: dict[str, Callable[[], Taken]] = {PLAIN: lambda job=job: plainly(job, held, Path(folder))}
+            ways |= {name: lambda job=job, pool=pool: pooled(job, pool) for name, pool in pools.items()}
+            taken = {name: way() for name, way in ways.items()}
+            assert len({one.loss for one in taken.values()}) == 1, "the same work has the same score"
+            if number >= 0:
+                for name, one in taken.items():
+                    found.setdefault(name, []).append(one)
         for pool in pools.values():
             pool.close()
-    print(f"{'level':>10} {'start ms':>9} {'tokens/s':>9} {'ratio':>6} {'trial s':>8} {'ratio':>6}")
-    for name in (PLAIN, *pools):
-        start = f"{1e3 * starts[name]:9.1f}" if name in starts else " " * 9
-        faster, longer = speeds[name] / speeds[PLAIN], wholes[name] / wholes[PLAIN]
-        print(f"{name:>10} {start} {speeds[name]:9.0f} {faster:6.3f} {wholes[name]:8.3f} {longer:6.3f}")
+    return {name: medians(values) for name, values in found.items()}
 
 
-def measured(
-    pools: dict[str, Pool], job: Job, folder: Path, rounds: int
-) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
-    """Return medians by level: seconds to start, tokens per second, seconds of a whole trial."""
-    starts: dict[str, list[float]] = {name: [] for name in pools}
-    speeds: dict[str, list[float]] = {name: [] for name in (PLAIN, *pools)}
-    wholes: dict[str, list[float]] = {name: [] for name in (PLAIN, *pools)}
-    for pool in pools.values():  # the first trial of a pool waits for its server
-        ended(pool, replace(job, until=1))
-    for number in range(rounds):
-        for name, pool in pools.items():
-            took, outcome = ended(pool, replace(job, model="class", gated=True, seed=number))
-            assert isinstance(outcome, Rejected), outcome
-            starts[name].append(took)
-            took, outcome = ended(pool, replace(job, seed=number))
-            assert isinstance(outcome, Scored), outcome
-            wholes[name].append(took)
-            speeds[name].append(outcome.tokens_per_second)
-        loss, seconds, speed = plainly(replace(job, seed=number), folder)
-        assert loss == outcome.loss, "the same work has the same score"
-        wholes[PLAIN].append(seconds)
-        speeds[PLAIN].append(speed)
-    return medians(starts), medians(speeds), medians(wholes)
+def medians(found: list[Taken]) -> Taken:
+    """Return the median of each figure."""
+    return Taken(**{name: statistics.median(vars(one)[name] for one in found) for name in vars(found[0])})
 
 
-def medians(found: dict[str, list[float]]) -> dict[str, float]:
-    """Return the median of each."""
-    return {name: statistics.median(values) for name, values in found.items()}
+def pooled(job: Job, pool: Pool) -> Taken:
+    """Run a trial."""
+    start, outcome = ended(pool, replace(job, model="class", gated=True))
+    assert isinstance(outcome, Rejected), outcome
+    whole, outcome = ended(pool, job)
+    assert isinstance(outcome, Scored), outcome
+    return Taken(
+        start=start,
+        whole=whole,
+        trained=outcome.train_seconds,
+        tokens_per_second=outcome.tokens_per_second,
+        loss=outcome.loss,
+    )
 
 
 def ended(pool: Pool, job: Job) -> tuple[float, Outcome]:
@@ -107,26 +148,64 @@ def ended(pool: Pool, job: Job) -> tuple[float, Outcome]:
             return time.perf_counter() - began, outcome
 
 
-def plainly(job: Job, folder: Path) -> tuple[float, float, float]:
-    """Do a trial's work in this process; return its loss, its seconds and its tokens per second."""
+def plainly(job: Job, held: dataset.Dataset, folder: Path) -> Taken:
+    """Do a trial's work in one fork of this process."""
+    start, _ = apart(lambda: {})
+    whole, said = apart(lambda: work(job, held, folder))
+    return Taken(start=start, whole=whole, **said)
+
+
+def apart(do: Callable[[], dict[str, float]]) -> tuple[float, dict[str, float]]:
+    """Do something in a fork; return the seconds until that has ended, and what it says."""
     began = time.perf_counter()
+    reading, writing = os.pipe()
+    if (pid := os.fork()) == 0:
+        try:
+            os.write(writing, json.dumps(do()).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        said = json.load(file)
+    os.waitpid(pid, 0)
+    return time.perf_counter() - began, said
+
+
+def work(job: Job, held: dataset.Dataset, folder: Path) -> dict[str, float]:
+    """Build, train, save and score."""
     parsed = experiment.parse(job.experiment)
-    data = dataset.load(parsed.data)
-    module, args = load_module(job.model), parsed.sized_for(data.vocab_size)
+    module, args = load_module(job.model), parsed.sized_for(held.vocab_size)
     cost = measure.cost(
         lambda: build_model(module, args), training=parsed.training, block_size=parsed.block_size
     )
     steps, total = cost.updates(job.until, job.unit), cost.updates(job.budget, job.unit)
+    began = time.perf_counter()
     model = init.initialised(lambda: build_model(module, args), job.seed)
-    batches = fit(model, Held(data), parsed, job.seed).batches
+    batches = fit(model, Held(held), parsed, job.seed).batches
     optimizers = loop.build_optimizers(model, parsed.training)
-    training = time.perf_counter()
-    loop.train(model, optimizers, batches, parsed, seed=job.seed, steps=range(steps), total=total)
+    first = 3  # as in a trial, whose speed is that of the updates after these
+    for some in (range(first), range(first, steps)):
+        training = time.perf_counter()
+        loop.train(model, optimizers, batches, parsed, seed=job.seed, steps=some, total=total)
     trained = time.perf_counter()
-    checkpoint.save(folder / "plain.safetensors", model, optimizers, steps)
-    loss, _ = score.of_split(model, data.splits[job.split], block_size=parsed.block_size)
-    ended_at = time.perf_counter()
-    return loss, ended_at - began, steps * cost.tokens_per_step / (trained - training)
+    if steps < total:
+        checkpoint.save(folder / "rung.safetensors", model, optimizers, steps)
+    checkpoint.save(folder / "plain.safetensors", model, [], steps)
+    saved = time.perf_counter()
+    loss, _ = score.of_split(model, held.splits[job.split], block_size=parsed.block_size)
+    speed = (steps - first) * cost.tokens_per_step / (trained - training)
+    return {"trained": saved - began, "tokens_per_second": speed, "loss": loss}
+
+
+def _surroundings() -> dict[str, str]:
+    """Return an environment in which memory is allocated as in a trial server."""
+    return {
+        **os.environ,
+        **MEMORY,
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
 
 
 if __name__ == "__main__":

@@ -84,13 +84,23 @@ def _is_random(func: Any) -> bool:
 
 def initialised(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Build a model whose random parameters depend on nothing but `seed` and their names and shapes."""
-    torch.manual_seed(seed_for("init", seed))
-    journal = _Journal(seed)
-    with journal:
-        model = build()
+    model, journal = _built(build, seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             generator = torch.Generator().manual_seed(seed_for("init", seed, name))
             for call in journal.calls.get(parameter.untyped_storage().data_ptr(), ()):
                 call.replay(parameter, generator)
     return model
+
+
+def unfilled(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Build a model that parameters will be loaded into; all else in it is as `initialised` leaves it."""
+    return _built(build, seed)[0]
+
+
+def _built(build: Callable[[], nn.Module], seed: int) -> tuple[nn.Module, _Journal]:
+    torch.manual_seed(seed_for("init", seed))
+    journal = _Journal(seed)
+    with journal:
+        model = build()
+    return model, journal

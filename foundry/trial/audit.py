@@ -79,7 +79,9 @@ class Auditor:
         """Put the questions to the twin; say what is wrong, if it is wrong twice."""
         for time in sorted({noted.time for noted in self._noted}):
             noted = [noted for noted in self._noted if noted.time == time]
-            rows = max(len(each.batch) for each in noted)
+            most = max(len(each.batch) for each in noted)
+            questions = math.ceil(len(noted) / most)
+            rows = max(math.ceil(len(noted) / questions), math.ceil(most / 2))  # no larger than need be
             for start in range(0, len(noted), rows):
                 wrong = self._wrong(noted[start : start + rows], rows, twin)
                 if wrong and (wrong := self._wrong(wrong, rows, twin)):

@@ -51,8 +51,8 @@ class Candidate:
         return model, fit(model, self.desk, self.experiment, self.job.seed)
 
     def unfilled(self) -> nn.Module:
-        """Build what `made` does for weights that are to be read, without reading those it begins with."""
-        model = init.initialised(self.empty, self.job.seed)
+        """Build a model for the weights of one that was `made` and trained; none that it began with is read."""
+        model = init.unfilled(self.empty, self.job.seed)
         fit(model, self.desk, self.experiment, self.job.seed)
         return model
 

@@ -43,8 +43,8 @@ class Confinement:
         nothing = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(nothing, descriptor)
-        own = checkpoints / job.training_key
-        readable = [*self.code, temporary, *_weights(job, checkpoints), *([own] if trains else [])]
+        starts = [checkpoints / job.training_key, *_weights(job, checkpoints)]
+        readable = [*self.code, temporary, *(starts if trains else [])]
         writable = [temporary] if trains else []
         settle(temporary)
         amounts = rlimits.Amounts(

@@ -36,7 +36,7 @@ class PoolError(RuntimeError):
 
 # By default glibc gives the memory of activations back to the kernel and takes it again batch by batch until
 # it has seen larger ones: a tenth of the time of a process that is forked to answer.
-_MEMORY = {
+MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(512 << 20),
     "MALLOC_TOP_PAD_": str(16 << 20),
@@ -210,5 +210,5 @@ def _environment(scratch: Path) -> dict[str, str]:
     here = str(Path(__file__).parents[2])
     path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    own = {**threads, **_MEMORY, "PYTHONPATH": path, "TMPDIR": str(scratch)}
+    own = {**threads, **MEMORY, "PYTHONPATH": path, "TMPDIR": str(scratch)}
     return {**environment.scrubbed(os.environ), **own}

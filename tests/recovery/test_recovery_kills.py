@@ -79,7 +79,7 @@ def test_the_doctor_leaves_a_run_alone_that_is_at_work(micro: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("piece", range(25))
+@pytest.mark.parametrize("piece", range(30))
 def test_two_hundred_kills_later_the_result_is_the_same(
     piece: int, longer: Path, micro: Path, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from training_helpers import differing, model_from, parameters, sizes, small, source_of
 
 from foundry.keyed import seed_for
-from foundry.training.init import initialised
+from foundry.training.init import initialised, unfilled
 
 WIDE = sizes("v1", n_embd=64, n_layer=3, bias=True, vocab_size=65, block_size=32)
 
@@ -187,3 +187,19 @@ def test_equal_shapes_are_drawn_apart(way: str) -> None:
 def test_a_reset_after_a_random_fill_is_not_undone() -> None:
     model = initialised(lambda: OneOf(lambda: torch.empty(40, 30).normal_().zero_(), 0), 1)
     assert not model.get_parameter("weight").any()
+
+
+def test_what_weights_are_loaded_into_is_the_same_apart_from_them() -> None:
+    class Shaken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3))
+            nn.init.normal_(self.weight)
+            self.register_buffer("noise", torch.rand(5), persistent=False)
+            self.scale = float(torch.rand(()))
+
+    for seed in (0, 1):
+        whole, rest = initialised(Shaken, seed), unfilled(Shaken, seed)
+        assert not torch.equal(whole.weight, rest.weight)
+        assert torch.equal(whole.noise, rest.noise)
+        assert whole.scale == rest.scale

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from test_pool import EXPERIMENT, STEP, V1, outcomes
+from trial_helpers import STEP, V1, outcomes
 
-from foundry.data import dataset
-from foundry.data.settings import Data
-from foundry.trial.job import Job, Limits
+from foundry.trial.job import Job
 from foundry.trial.outcome import Scored
 from foundry.trial.pool import Pool
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    text = tmp_path_factory.mktemp("data") / "text.txt"
-    text.write_text(dataset.read_text("shakespeare_char")[:20_000])
-    sha256 = dataset.load(Data(dataset=str(text))).sha256
-    experiment = EXPERIMENT.replace("shakespeare_char", str(text))
-    return Job(
-        model=V1, experiment=experiment, data=sha256, seed=0, until=6 * STEP, budget=20 * STEP, gated=False
-    )
-
-
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
-    folder = tmp_path_factory.mktemp("checkpoints")
-    with Pool(1, checkpoints=folder, limits=Limits(seconds=30, memory=1200 << 20)) as opened:
-        yield opened
+def job(job: Job) -> Job:
+    return replace(job, until=6 * STEP)  # which is trained so far nowhere else
 
 
 def one(pool: Pool, job: Job) -> Scored:

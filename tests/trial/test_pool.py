@@ -8,61 +8,15 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 
-import pytest
+from trial_helpers import STEP, outcomes
 
-from foundry.data import dataset
-from foundry.data.settings import Data
 from foundry.trial.job import Job, Limits
 from foundry.trial.outcome import Crashed, Diverged, Outcome, OutOfMemory, Rejected, Scored, TimedOut
 from foundry.trial.pool import Pool
 
-V1 = resources.files("foundry").joinpath("models/v1.py").read_text("utf-8")
-EXPERIMENT = (Path(__file__).parents[2] / "experiments" / "micro.yaml").read_text("utf-8")
 FORWARD = "        T = idx.size(1)\n"
-STEP = 8 * 32  # tokens
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "text.txt"
-    path.write_text(dataset.read_text("shakespeare_char")[:20_000])
-    return path
-
-
-@pytest.fixture(scope="module")
-def job(text: Path) -> Job:
-    experiment = EXPERIMENT.replace("shakespeare_char", str(text))
-    sha256 = dataset.load(Data(dataset=str(text))).sha256
-    return Job(
-        model=V1, experiment=experiment, data=sha256, seed=0, until=5 * STEP, budget=20 * STEP, gated=False
-    )
-
-
-@pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("checkpoints")
-
-
-@pytest.fixture(scope="module")
-def pool(checkpoints: Path) -> Iterator[Pool]:
-    with Pool(2, checkpoints=checkpoints, limits=Limits(seconds=20, memory=1200 << 20)) as opened:
-        yield opened
-
-
-def outcomes(pool: Pool, **jobs: Job) -> dict[str, Outcome]:
-    """Run jobs to their end, as many at a time as the pool takes."""
-    waiting = list(jobs.items())
-    found: dict[str, Outcome] = {}
-    deadline = time.monotonic() + 120
-    while len(found) < len(jobs):
-        assert time.monotonic() < deadline, f"no news of {jobs.keys() - found.keys()}"
-        while waiting and pool.free:
-            pool.start(*waiting.pop(0))
-        found.update(pool.finished(timeout=0.5))
-    return found
 
 
 def rogue(job: Job, statement: str, *, where: str = FORWARD) -> Job:
@@ -77,12 +31,12 @@ def loss_of(outcome: Outcome) -> float:
     return outcome.loss
 
 
-def test_scores_and_what_they_say(pool: Pool, job: Job, text: Path) -> None:
+def test_scores_and_what_they_say(pool: Pool, job: Job, micro_text: Path) -> None:
     outcome = outcomes(pool, a=job)["a"]
     assert isinstance(outcome, Scored)
     assert 2.5 < outcome.loss < 4.2
     assert outcome.tokens == 5 * STEP
-    tokens, positions = len(set(text.read_text())) * 32, 32 * 32
+    tokens, positions = len(set(micro_text.read_text())) * 32, 32 * 32
     assert outcome.params == tokens + positions + 32 + 2 * (2 * 32 + 12 * 32 * 32)
     assert outcome.kv_bytes_per_token == 2 * 2 * 32 * 4  # layers, keys and values, width, bytes
 
@@ -148,25 +102,41 @@ def test_every_way_to_end_has_its_outcome_and_harms_nobody(pool: Pool, job: Job)
     assert loss_of(found["innocent"]) == alone
 
 
-def test_a_trial_that_overruns_is_killed_with_its_children(job: Job, tmp_path: Path) -> None:
-    marker = tmp_path / "forked"
-    fork = (
-        "import os; pid = os.fork(); pid or (os.setsid(), "
-        f"open({str(marker)!r}, 'w').close()); [None for _ in iter(int, 1)]"
-    )
-    endless = rogue(job, f"exec({fork!r})")
+def test_trials_that_overrun_or_lose_their_driver_end_with_their_children(job: Job, tmp_path: Path) -> None:
+    overruns, remains = (_endless(job, tmp_path / name) for name in ("overruns", "remains"))
     with Pool(1, checkpoints=tmp_path / "kept", limits=Limits(seconds=3), sandbox="process") as pool:
         assert isinstance(outcomes(pool, before=job)["before"], Scored)
-        before = descendants(pool.server_pid)
-        pool.start("endless", endless)
-        while not marker.exists():
-            assert not list(pool.finished(timeout=0.05))
-        theirs = descendants(pool.server_pid) - before
-        assert len(theirs) >= 2
+        theirs = _begun(pool, overruns, tmp_path / "overruns")
         found = dict(finish(pool))
         assert found == {"endless": TimedOut(seconds=3)}
         assert all(gone(pid) for pid in theirs)
         assert isinstance(outcomes(pool, next=job)["next"], Scored)
+        theirs = _begun(pool, remains, tmp_path / "remains")
+        pool._connection.shutdown(socket.SHUT_RDWR)  # what the kernel does when a driver dies
+        server = pool.server_pid
+        os.waitpid(server, 0)
+        assert all(gone(pid) for pid in theirs)
+        pool._server.returncode = 0  # reaped above
+
+
+def _endless(job: Job, marker: Path) -> Job:
+    """A job that forks, leaves its session, and never ends."""
+    fork = (
+        "import os; pid = os.fork(); pid or (os.setsid(), "
+        f"open({str(marker)!r}, 'w').close()); [None for _ in iter(int, 1)]"
+    )
+    return rogue(job, f"exec({fork!r})")
+
+
+def _begun(pool: Pool, endless: Job, marker: Path) -> set[int]:
+    """Start an endless job; return its processes."""
+    before = descendants(pool.server_pid)
+    pool.start("endless", endless)
+    while not marker.exists():
+        assert not list(pool.finished(timeout=0.05))
+    theirs = descendants(pool.server_pid) - before
+    assert len(theirs) >= 3  # an examiner, a trainee, its child
+    return theirs
 
 
 def test_trials_outlive_their_server(pool: Pool, job: Job) -> None:
@@ -177,23 +147,6 @@ def test_trials_outlive_their_server(pool: Pool, job: Job) -> None:
     while not found:
         found.update(pool.finished(timeout=1))
     assert loss_of(found["a"]) == expected
-
-
-def test_a_server_whose_driver_is_gone_leaves_with_its_trials(job: Job, tmp_path: Path) -> None:
-    marker = tmp_path / "running"
-    note = f"open({str(marker)!r}, 'w').close(); [None for _ in iter(int, 1)]"
-    pool = Pool(1, checkpoints=tmp_path / "kept", sandbox="process")
-    pool.start("endless", rogue(job, f"exec({note!r})"))
-    while not marker.exists():
-        assert not list(pool.finished(timeout=0.05))
-    server = pool.server_pid
-    theirs = descendants(server)
-    assert len(theirs) >= 3  # a keeper, an examiner, a trainee
-    pool._connection.shutdown(socket.SHUT_RDWR)  # what the kernel does when a driver dies
-    os.waitpid(server, 0)
-    assert all(gone(pid) for pid in theirs)
-    pool._server.returncode = 0  # reaped above
-    pool.close()
 
 
 def finish(pool: Pool) -> Iterator[tuple[str, Outcome]]:
