@@ -4,14 +4,16 @@
     python benchmarks/headline.py --nanogpt ~/nanoGPT --text ~/nanoGPT/data/shakespeare_char/input.txt
 
 Per seed, one thread each, in turns: nanoGPT's own train.py at its CPU recipe; then the champion from scratch
-on nanoGPT's split, with as many updates as fit into 8.5% of nanoGPT's time, and into 95%. Losses are over the
-whole validation split, which the search never saw: it is the test split of the search.
+on nanoGPT's split, with as many updates as fit into 8.5% of nanoGPT's time, and into 95%. Losses are in nats per
+character, whatever the champion's tokens are, over the whole validation split, which the search never saw: it is the
+test split of the search.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -85,12 +87,17 @@ def champion(
     )
     line = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
     return nanogpt.Measured(
-        loss=line["val_loss"],
+        loss=line["bits_per_byte"] * math.log(2) * bytes_per_character(options.text),
         tokens_per_second=line["tokens_per_second"],
         train_seconds=line["tokens"] / line["tokens_per_second"],
         wall_seconds=wall,
         memory=memory,
     )
+
+
+def bytes_per_character(path: Path) -> float:
+    """Return how many bytes of UTF-8 a character of the text takes."""
+    return path.stat().st_size / len(path.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
