@@ -4,9 +4,9 @@
     python benchmarks/headline.py --nanogpt ~/nanoGPT --text ~/nanoGPT/data/shakespeare_char/input.txt
 
 Per seed, one thread each, in turns: nanoGPT's own train.py at its CPU recipe; then the champion from scratch
-on nanoGPT's split, with as many updates as fit into 8.5% of nanoGPT's time, and into 95%. Losses are in nats per
-character, whatever the champion's tokens are, over the whole validation split, which the search never saw: it is the
-test split of the search.
+on nanoGPT's split, with as many updates as fit into 8.5% of nanoGPT's time, and into 95%. Losses are in nats
+per character, whatever the champion's tokens are, over the whole validation split, which the search never
+saw: it is the test split of the search.
 """
 
 from __future__ import annotations

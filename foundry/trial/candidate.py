@@ -51,7 +51,7 @@ class Candidate:
         return model, fit(model, self.desk, self.experiment, self.job.seed)
 
     def unfilled(self) -> nn.Module:
-        """Build a model for the weights of one that was `made` and trained; none that it began with is read."""
+        """Build a model for the weights of one that was `made` and trained; it reads none of its own."""
         model = init.unfilled(self.empty, self.job.seed)
         fit(model, self.desk, self.experiment, self.job.seed)
         return model
