@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--text", required=True, type=Path, help="its text")
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
-    options.recipe = "cpu"
+    options.recipe, options.updates = "cpu", None
     rows: dict[str, list[nanogpt.Measured]] = {"nanoGPT": [], **{name: [] for name in SHARES}}
     with tempfile.TemporaryDirectory() as folder:
         data = nanogpt.prepare(options.nanogpt, options.text, Path(folder))

@@ -5,14 +5,17 @@ What it decided is in the ledger before it takes effect, so a run that is resume
 
 from __future__ import annotations
 
+import statistics
 import time
 
 from foundry.trial.outcome import Scored
 from population.ledger import Ledger
 from population.search import Search
+from population.stages.confirming import least_trainings
 
 _LATEST = 4.0  # full trainings, in parts, that the pace is taken from
 _ENDING = 0.3  # of the budget at most, for confirming, ablating and the test
+_LEAST = 0.5  # of the budget at most, so that somebody can be confirmed at all
 
 
 class Clock:
@@ -38,8 +41,10 @@ class Clock:
         if settings.budget is None or settings.budget_unit != "seconds" or self._closed:
             return
         each = self._seconds_of_a_training()
+        pace = each / self._workers
         ending = settings.looks[-1] * (settings.finalists + 1) + 10 * settings.ablation_seeds
-        reserve = min(_ENDING * settings.budget, ending * each / self._workers)
+        one = min(_LEAST * settings.budget, least_trainings(settings) * pace)
+        reserve = max(min(_ENDING * settings.budget, ending * pace), one)
         left = settings.budget - self.seconds
         if left > reserve:
             return
@@ -50,16 +55,19 @@ class Clock:
         self._closed = True
 
     def _seconds_of_a_training(self) -> float:
-        """Expect a full training to take as long as the latest trials have, whatever part of one each was.
+        """Expect a full training to be as fast as the latest ones were, whatever part of one each was.
 
-        The latest, because equal FLOPs are not equal time, and a search moves on to other models.
+        The latest, because equal FLOPs are not equal time, and a search moves on to other models. What a trial
+        takes beside training, it takes once.
         """
         settings, outcomes = self._search.settings, self._search.outcomes
-        parts, seconds = 0.0, 0.0
+        parts, training = 0.0, 0.0
+        beside: list[float] = []
         for order in reversed(self._search.orders):
             outcome = outcomes.get(order.index)
             if isinstance(outcome, Scored) and not outcome.recalled and parts < _LATEST:
                 before = 1 / settings.share(order.rung - 1) if order.rung else 0.0
                 parts += 1 / settings.share(order.rung) - before
-                seconds += outcome.seconds
-        return seconds / parts if parts else 0.0
+                training += outcome.train_seconds
+                beside.append(outcome.seconds - outcome.train_seconds)
+        return training / parts + statistics.median(beside) if parts else 0.0

@@ -50,7 +50,7 @@ def _crown(run: Run, champion: Candidate) -> None:
 
 def _sentence(result: Verdict, family: Mapping[int, Candidate]) -> str:
     if not result.finalists:
-        return "Nobody reached the final: the seed model stays champion."
+        return "Nobody was confirmed, for want of finalists or of budget: the seed model stays champion."
     if not result.beyond_noise:
         best = result.finalists[0]
         gain = -best.comparison.mean_difference

@@ -9,10 +9,15 @@ from foundry.trial.outcome import Outcome
 from population import looks
 from population.archive import Archive
 from population.orders import Order
-from population.settings import SEED_MODEL
+from population.settings import SEED_MODEL, Settings
 
 _FRESH = 1000  # seeds of confirmation begin so far after the search's own
 _SHARE = 0.7  # of the trainings left; ablation has the rest
+
+
+def least_trainings(settings: Settings) -> int:
+    """Return how many full trainings it takes to confirm one finalist."""
+    return 2 * settings.looks[min(1, len(settings.looks) - 1)]
 
 
 class Confirming:
@@ -83,17 +88,23 @@ class Confirming:
         )
 
     def _chosen(self, incumbent: int) -> list[int]:
-        """Name the finalists: the winner of the races first, then the best scores at the full budget."""
-        archive = self._archive
-        ranked = [n for n in archive.rungs.ranking(archive.rungs.top) if n not in (SEED_MODEL, incumbent)]
-        raced = [] if incumbent == SEED_MODEL else [incumbent]
-        sound = [number for number in raced + ranked if number not in archive.failed]
-        return sound[: archive.settings.finalists]
+        """Name the finalists: the best scores at the full budget, the most certain of the best first.
+
+        The winner of the races has scores with several seeds. It comes first, unless somebody who has not
+        raced yet is better by more than two sigmas.
+        """
+        archive, top = self._archive, self._archive.rungs.top
+        losses = archive.rungs.losses[top]
+        ranked = [n for n in archive.rungs.ranking(top) if n != SEED_MODEL and n not in archive.failed]
+        if incumbent in ranked and losses[incumbent] <= losses[ranked[0]] + 2 * archive.sigma(top):
+            ranked.insert(0, ranked.pop(ranked.index(incumbent)))
+        return ranked[: archive.settings.finalists]
 
     def _affordable(self) -> tuple[int, ...]:
         """Keep the looks that the rest of the budget pays for; fewer finalists before fewer looks."""
-        left = self._archive.trainings_left() * _SHARE
-        declared = self._archive.settings.looks
+        settings, left = self._archive.settings, self._archive.trainings_left()
+        left = max(left * _SHARE, min(left, least_trainings(settings)))
+        declared = settings.looks
         while len(self.finalists) > 1 and declared[-1] * (1 + len(self.finalists)) > left:
             self.finalists.pop()
         kept = tuple(n for n in declared if n * (1 + len(self.finalists)) <= left)
