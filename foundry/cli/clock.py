@@ -55,7 +55,7 @@ class Clock:
         self._closed = True
 
     def _seconds_of_a_training(self) -> float:
-        """Expect a full training to be as fast as the latest ones were, whatever part of one each was.
+        """Expect a full training to be as fast as the latest were, whatever part of one each was.
 
         The latest, because equal FLOPs are not equal time, and a search moves on to other models. What a trial
         takes beside training, it takes once.
