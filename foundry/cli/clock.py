@@ -57,8 +57,8 @@ class Clock:
     def _seconds_of_a_training(self) -> float:
         """Expect a full training to be as fast as the latest were, whatever part of one each was.
 
-        The latest, because equal FLOPs are not equal time, and a search moves on to other models. What a trial
-        takes beside training, it takes once.
+        The latest, because equal FLOPs are not equal time, and a search moves on to other models. What a
+        trial takes beside training, it takes once.
         """
         settings, outcomes = self._search.settings, self._search.outcomes
         parts, training = 0.0, 0.0
