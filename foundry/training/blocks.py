@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any
 
-import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from foundry.errors import UserError
-from foundry.training import device as devices
 
 
 def blocks(model: nn.Module) -> list[nn.Module]:
@@ -24,7 +20,7 @@ def blocks(model: nn.Module) -> list[nn.Module]:
     return list(dict.fromkeys(largest))
 
 
-def recompute(model: nn.Module, device: torch.device, dtype: str) -> None:
+def recompute(model: nn.Module) -> None:
     """Keep only the inputs of each block for the backward pass, which computes the rest again.
 
     The losses stay the same bit for bit, with dropout too: its generators are put back for the second time.
@@ -39,12 +35,4 @@ def recompute(model: nn.Module, device: torch.device, dtype: str) -> None:
             "training.gradient_checkpointing needs a model that keeps its blocks in an nn.ModuleList"
         )
     for block in found:
-        block.forward = _twice(block.forward, device, dtype)
-
-
-def _twice(forward: Callable[..., Any], device: torch.device, dtype: str) -> Callable[..., Any]:
-    def inside(*args: Any, **kwargs: Any) -> Any:
-        with devices.replacements(device, dtype):  # the second time comes outside of the training's precision
-            return forward(*args, **kwargs)
-
-    return functools.partial(checkpoint, inside, use_reentrant=False)
+        block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 
 import torch
 
 from foundry.errors import UserError
+from foundry.training import low_precision
 from foundry.training.experiment import Training
-from foundry.training.low_precision import Bfloat16OnCpu
 
 
 def choose(training: Training, local_rank: int = 0) -> torch.device:
@@ -71,12 +70,7 @@ def precision(device: torch.device, dtype: str) -> Iterator[None]:
     if dtype == "float32":
         yield
         return
-    with torch.autocast(device.type, getattr(torch, dtype)), replacements(device, dtype):
+    if device.type == "cpu":
+        low_precision.register()
+    with torch.autocast(device.type, getattr(torch, dtype)):
         yield
-
-
-def replacements(device: torch.device, dtype: str) -> AbstractContextManager[object]:
-    """Compute what low precision makes slow or coarse on the CPU in another way there."""
-    if device.type == "cpu" and working_dtype(device, dtype) != "float32":
-        return Bfloat16OnCpu()
-    return contextlib.nullcontext()

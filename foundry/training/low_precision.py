@@ -1,35 +1,37 @@
 """What autocast leaves slow or coarse on a CPU, done otherwise: causal attention and the cross-entropy.
 
 The fused attention's backward pass takes seven times as long in bfloat16 as in float32 there. Plain products
-and a softmax in bfloat16 take half as long as the fused float32 (FACTS of the machine: docs/log.md).
+and a softmax in bfloat16 take half to three quarters of the time of the fused float32 (docs/log.md).
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterable
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 LONGEST = 512  # tokens; beyond, the weights of plain attention take more memory than the rest of the model
 ROWS = 128  # queries at a time: each part leaves out the keys that come after all of it
 
 
-class Bfloat16OnCpu(TorchFunctionMode):
-    """Replace functions of torch while a source, which knows nothing of it, runs under autocast."""
+@functools.cache
+def register() -> torch.library.Library:
+    """Make autocast on the CPU do so from now on, in this process; the library must be kept.
 
-    def __torch_function__(
-        self,
-        func: Any,
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        return _INSTEAD.get(func, func)(*args, **(kwargs or {}))
+    Registered where autocast has its own rules, it finds every spelling of a call in a source that knows
+    nothing of it, costs other calls nothing, and does nothing outside of autocast.
+    """
+    rules = torch.library.Library("aten", "IMPL")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that autocast's own rule is replaced, which is what is wanted
+        rules.impl("scaled_dot_product_attention", attention, "AutocastCPU")
+        rules.impl("cross_entropy_loss", cross_entropy, "AutocastCPU")
+    return rules
 
 
 def attention(
@@ -75,16 +77,12 @@ def causal(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None
         stop = min(start + ROWS, length)
         later = torch.full((stop - start, stop), -math.inf, dtype=q.dtype, device=q.device).triu_(start + 1)
         weights = torch.baddbmm(later, q[:, start:stop], k[:, :stop].mT).softmax(-1)
-        parts.append(weights @ v[:, :stop])
+        parts.append(torch.bmm(weights, v[:, :stop]))
     return (parts[0] if len(parts) == 1 else torch.cat(parts, 1)).view(shape)
 
 
-def cross_entropy(input: Tensor, target: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # torch's names
+def cross_entropy(logits: Tensor, target: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """Take the logarithms in float32: in bfloat16 a loss of 2 is known to a hundredth."""
-    return F.cross_entropy(input.float(), target, *args, **kwargs)
-
-
-_INSTEAD: dict[Any, Callable[..., Tensor]] = {
-    F.scaled_dot_product_attention: attention,
-    F.cross_entropy: cross_entropy,
-}
+    with torch.autocast("cpu", enabled=False):
+        loss: Tensor = torch.ops.aten.cross_entropy_loss(logits.float(), target, *args, **kwargs)
+    return loss

@@ -31,7 +31,7 @@ def place(model: nn.Module, training: Training, world: World, device: torch.devi
     """
     shared_out = world.size > 1 and sum(p.numel() for p in model.parameters()) > training.fsdp_above
     if training.gradient_checkpointing:
-        recompute(model, device, training.dtype)
+        recompute(model)
     if shared_out:
         distributed.shard(model, world, device)
     else:

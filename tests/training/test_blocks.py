@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from training_helpers import differing, first_batch, parameters, random_tokens, recipe, small
@@ -13,14 +12,12 @@ from foundry.errors import UserError
 from foundry.training.blocks import blocks, recompute
 from foundry.training.loop import build_optimizers, train
 
-CPU = torch.device("cpu")
-
 
 def trained(base: str, dtype: str, dropout: float, twice: bool) -> nn.Module:
     experiment = recipe(dtype=dtype, gradient_accumulation_steps=2)
     model = small(base, dropout=dropout)
     if twice:
-        recompute(model, CPU, dtype)
+        recompute(model)
     optimizers = build_optimizers(model, experiment.training)
     train(model, optimizers, Blocks(random_tokens()), experiment, seed=0, steps=range(4), total=4)
     return model
@@ -41,7 +38,7 @@ def test_a_fraction_is_kept_for_the_backward_pass(base: str) -> None:
     for twice in (False, True):
         model = small(base, n_layer=6)
         if twice:
-            recompute(model, CPU, "float32")
+            recompute(model)
         weights = {p.data_ptr() for p in model.parameters()}
         found: dict[int, int] = {}
 
@@ -75,4 +72,4 @@ def test_blocks_are_found_above_their_experts_and_each_once() -> None:
 
 def test_a_model_without_blocks_cannot_compute_them_twice() -> None:
     with pytest.raises(UserError, match=r"^training\.gradient_checkpointing needs "):
-        recompute(nn.Linear(2, 2), CPU, "float32")
+        recompute(nn.Linear(2, 2))

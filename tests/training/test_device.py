@@ -93,7 +93,7 @@ def test_a_compiled_model_trains_alike(dtype: str, gradient_checkpointing: bool)
     for compile_it in (False, True):
         model = small()
         if gradient_checkpointing:
-            recompute(model, CPU, dtype)
+            recompute(model)
         optimizers = build_optimizers(model, experiment.training)
         fast = compiled(model, CPU) if compile_it else model
         arguments = (fast, optimizers, Blocks(random_tokens()), experiment)
