@@ -21,6 +21,7 @@ from operators.syntax.patch import Patch
 from operators.syntax.positions import learned_positions, put_in, take_out
 from operators.syntax.program import Program, read_program
 from operators.syntax.rotary import bases, rotary_part, rotate, rotations, with_part, without_rotation
+from operators.syntax.rotated import without_rotated
 from operators.syntax.scores import biases, put_bias, take_out_bias
 from operators.syntax.tree import dotted, names, number, text
 
@@ -77,6 +78,36 @@ class GPT(nn.Module):
 
     def forward(self, idx):
         return self.wte(idx)  # (B, T, n_embd)
+""",
+            "nope",
+        ),
+        Example(
+            """\
+import torch.nn as nn
+
+def apply_rotary(x, cos, sin):
+    half = x.size(-1) // 2
+    return x * cos + x.roll(half, -1) * sin
+
+class Attention(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.rotary = Rotary(config.head_dim)
+
+    def forward(self, q, k):
+        cos, sin = self.rotary(q)
+        q, k = apply_rotary(q, cos, sin), apply_rotary(k, cos, sin)
+        return q @ k.mT
+""",
+            """\
+import torch.nn as nn
+
+class Attention(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+
+    def forward(self, q, k):
+        return q @ k.mT
 """,
             "nope",
         ),
@@ -156,7 +187,7 @@ def _without_part(program: Program, experiment: Experiment, part: str) -> str | 
     if part == _UNKNOWN:
         return None
     if part == _ROTARY:
-        rotation = without_rotation(program, experiment)
+        rotation = without_rotation(program, experiment) or without_rotated(program)
         return rotation.code() if rotation is not None else None
     patch = Patch(program)
     if part == _LEARNED:

@@ -12,7 +12,7 @@ import libcst.matchers as m
 from operators.operator import Example, ModelOperator, Offer
 from operators.source import Edit
 from operators.syntax.experiment import Experiment
-from operators.syntax.norms import Norm, normalises_queries_or_keys, norms, type_tests
+from operators.syntax.norms import Norm, normalises_queries_or_keys, norms, plain_norms, type_tests
 from operators.syntax.patch import Patch
 from operators.syntax.program import Program
 from operators.syntax.tree import names, text
@@ -54,6 +54,25 @@ class Block(nn.Module):
 """,
             "rmsnorm",
         ),
+        Example(
+            """\
+import torch.nn.functional as F
+
+class Block:
+    def forward(self, x):
+        q = F.rms_norm(self.q(x), (self.head_dim,))
+        return x + self.mlp(F.rms_norm(x, (x.size(-1),)), q)
+""",
+            """\
+import torch.nn.functional as F
+
+class Block:
+    def forward(self, x):
+        q = F.rms_norm(self.q(x), (self.head_dim,))
+        return x + self.mlp(F.layer_norm(x, (x.size(-1),)), q)
+""",
+            "layernorm",
+        ),
         Example("import torch.nn as nn\n\ndef head(dim):\n    return nn.Sequential(nn.BatchNorm1d(dim))\n"),
     )
 
@@ -69,6 +88,8 @@ class Block(nn.Module):
                     norm.spelled,
                     partial(_swapped, program, norm, calls),
                 )
+        for kind, calls in plain_norms(program).items():
+            yield Offer(_OTHER[kind], text(calls[0].func), partial(_spelled_otherwise, program, kind, calls))
 
 
 def _swapped(program: Program, norm: Norm, calls: list[cst.Call]) -> str:
@@ -79,6 +100,17 @@ def _swapped(program: Program, norm: Norm, calls: list[cst.Call]) -> str:
         patch.replace(call, f"{_beside(call.func, name)}({_arguments(program, norm, call)})")
     for mention in norm.mentions if everywhere else ():
         _retype(program, patch, mention, name, norm.kind)
+    return patch.code()
+
+
+def _spelled_otherwise(program: Program, kind: str, calls: list[cst.Call]) -> str:
+    """Swap functions without weights; torch's rms_norm would take the smallest step of the dtype."""
+    patch = Patch(program)
+    new = "layer_norm" if kind == "rmsnorm" else "rms_norm"
+    eps = "" if kind == "rmsnorm" else ", eps=1e-5"
+    for call in calls:
+        given = ", ".join(text(arg.value) for arg in call.args)
+        patch.replace(call, f"{_beside(call.func, patch.spell(f'torch.nn.functional.{new}'))}({given}{eps})")
     return patch.code()
 
 

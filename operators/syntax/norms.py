@@ -12,7 +12,8 @@ from operators.syntax.program import Class, Program
 from operators.syntax.tree import argument, assigned, dotted, text, walk
 
 _TORCH = {"torch.nn.LayerNorm": "layernorm", "torch.nn.RMSNorm": "rmsnorm"}
-_OF_QUERIES_OR_KEYS = re.compile(r"(^|[._])(q|k|qk|kv|query|key)(_|$)")
+FUNCTIONS = {"torch.nn.functional.layer_norm": "layernorm", "torch.nn.functional.rms_norm": "rmsnorm"}
+_OF_QUERIES_OR_KEYS = re.compile(r"(^|[._])(q|k|qk|kv|query|key|queries|keys)(_|$)")
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,34 @@ def normalises_queries_or_keys(program: Program, call: cst.Call) -> bool:
     if isinstance(parent, cst.Arg) and parent.keyword is not None:
         label = parent.keyword.value
     return _OF_QUERIES_OR_KEYS.search(label) is not None
+
+
+def plain_norms(program: Program) -> dict[str, list[cst.Call]]:
+    """Return by kind the calls `F.rms_norm(x, shape)` without weights, those of queries and keys aside."""
+    found: dict[str, list[cst.Call]] = {}
+    for call in program.all(cst.Call):
+        kind = FUNCTIONS.get(program.qualified(call.func) or "")
+        function = program.function_of(call)
+        outside = function is not None and function.name.value in program.functions
+        calls = _calls_of(program, function) if outside and function is not None else [call]
+        of_heads = any(_reads_queries_or_keys(program, one) for one in calls)
+        if kind is not None and len(call.args) == 2 and not of_heads and not _in_a_norm(program, call):
+            found.setdefault(kind, []).append(call)
+    return found
+
+
+def _reads_queries_or_keys(program: Program, call: cst.Call) -> bool:
+    given = text(call.args[0].value) if call.args else ""
+    return _OF_QUERIES_OR_KEYS.search(given) is not None or normalises_queries_or_keys(program, call)
+
+
+def _calls_of(program: Program, function: cst.FunctionDef) -> list[cst.Call]:
+    return [call for call in program.all(cst.Call) if m.matches(call.func, m.Name(function.name.value))]
+
+
+def _in_a_norm(program: Program, call: cst.Call) -> bool:
+    owner = program.class_of(call)
+    return owner is not None and "norm" in owner.name.lower()
 
 
 def _is_read(program: Program, node: cst.CSTNode) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import libcst as cst
 import libcst.matchers as m
 
-from operators.syntax.norms import norms
+from operators.syntax.norms import FUNCTIONS, norms
 from operators.syntax.program import Class, Program
 from operators.syntax.tree import assigned, leaf, self_attribute, walk
 
@@ -28,7 +28,7 @@ def addends(program: Program, block: Class) -> list[Addend]:
     layers = sublayers(program, block)
     found: dict[cst.CSTNode, Addend] = {}  # the innermost sublayer stands for what is added
     for call in (node for node in walk(forward) if isinstance(node, cst.Call)) if forward is not None else ():
-        name = self_attribute(call.func)
+        name = _ran(call)
         if name in layers:
             whole = _added(program, call)
             if whole is None:
@@ -36,6 +36,12 @@ def addends(program: Program, block: Class) -> list[Addend]:
             found[whole] = Addend(name, call, whole, layers[name])
     different = len({addend.name for addend in found.values()}) == len(found)
     return list(found.values()) if different else []
+
+
+def _ran(call: cst.Call) -> str | None:
+    """Return `attn` for a call `self.attn(…)` or `self.attn.forward(…)`."""
+    spelled_out = m.matches(call.func, m.Attribute(attr=m.Name("forward")))
+    return self_attribute(cst.ensure_type(call.func, cst.Attribute).value if spelled_out else call.func)
 
 
 def sublayers(program: Program, block: Class) -> dict[str, Class | None]:
@@ -82,12 +88,14 @@ def _added_by_name(program: Program, call: cst.Call) -> cst.BaseExpression | Non
 
 
 def norm_of(program: Program, expression: cst.BaseExpression, stream: str) -> cst.Call | None:
-    """Return the one place below an expression that reads the stream, where a norm reads it: `self.ln(x)`."""
+    """Return the norm `self.ln(x)` or `F.rms_norm(x, (x.size(-1),))` that alone reads the stream."""
     reads = program.reads(expression, stream)
-    above = program.parents.get(program.parents[reads[0]]) if len(reads) == 1 else None
-    if not isinstance(above, cst.Call) or len(above.args) != 1:
+    above = program.parents.get(program.parents[reads[0]]) if reads else None
+    if not isinstance(above, cst.Call):
         return None
-    return above if _is_norm(program, above) else None
+    if program.qualified(above.func) in FUNCTIONS:
+        return above if all(above in program.above(read) for read in reads) else None
+    return above if len(reads) == len(above.args) == 1 and _is_norm(program, above) else None
 
 
 def _is_norm(program: Program, call: cst.Call) -> bool:

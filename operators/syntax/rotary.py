@@ -1,6 +1,7 @@
 """Put in, find, take out and narrow the rotation of queries and keys."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 import libcst as cst
@@ -12,9 +13,11 @@ from operators.syntax.lengths import length_in, within
 from operators.syntax.patch import Patch
 from operators.syntax.program import Class, Program
 from operators.syntax.reference import reference_code
-from operators.syntax.tree import assigned, dotted, leaf, names, self_attribute, text
+from operators.syntax.tree import argument, assigned, dotted, leaf, names, self_attribute, text
 
 _WHOLE, _PARTIAL = "rope", "partial_rope"  # modules of foundry/modules
+_BASES = ("theta", "base", "rope_theta", "rope_base")
+_ANGLES = re.compile(r"rotary|rope|freqs")
 _CLASSES = {_WHOLE: "RotaryEmbedding", _PARTIAL: "PartialRotaryEmbedding"}
 
 
@@ -31,8 +34,14 @@ def rotations(program: Program) -> list[tuple[cst.Call, str]]:
     return [
         (call, leaf(call.func))
         for call in program.all(cst.Call)
-        if self_attribute(call.func) in made and len(call.args) == 1
+        if self_attribute(call.func) in made and len(call.args) == 1 and not _is_table(program, call)
     ]
+
+
+def _is_table(program: Program, call: cst.Call) -> bool:
+    """Tell whether a layer gives cosines and sines, `cos, sin = self.rotary(x)`, and rotates nothing."""
+    pair = assigned(program.line_of(call) or call)
+    return pair is not None and pair[1] is call and isinstance(pair[0], cst.Tuple)
 
 
 def rotate(program: Program, patch: Patch, part: int, elsewhere: str | None = None) -> bool:
@@ -132,16 +141,38 @@ def _drop_field(program: Program, patch: Patch, experiment: Experiment, line: cs
 def bases(program: Program, experiment: Experiment) -> Iterator[tuple[cst.BaseExpression, str]]:
     """Yield each number that is a base of rotation, theta, and where it stands.
 
-    It is the default of the configuration's field or else of the layer's own argument.
+    It is the default of the configuration's field, or else that of an argument that no call gives.
     """
     fields = [(field, node) for field, node in program.config_defaults() if "theta" in field]
     for field, node in fields:
         if node.value is not None and not experiment.sets(field):
             yield node.value, field
-    for owner in program.classes.values() if not fields else ():
-        for param in owner.init.params.params if owner.init is not None else ():
-            if param.default is not None and param.name.value in ("theta", "rope_theta", "rope_base"):
-                yield param.default, f"{owner.name}.{param.name.value}"
+    for name, function, caller in _makers_of_angles(program) if not fields else ():
+        taken = function.params.params
+        for at, param in enumerate(taken):
+            if param.default is not None and param.name.value in _BASES:
+                position = at - (taken[0].name.value == "self")
+                if not any(argument(call, position, param.name.value) for call in _named(program, caller)):
+                    yield param.default, f"{name}.{param.name.value}"
+
+
+def _makers_of_angles(program: Program) -> Iterator[tuple[str, cst.FunctionDef, str]]:
+    """Yield what makes angles: how a site calls it, its function, and the name under which it is called."""
+    for owner in program.classes.values():
+        if owner.init is not None:
+            bases = [param.name.value for param in owner.init.params.params]
+            if "base" not in bases or "rot" in owner.name.lower():
+                yield owner.name, owner.init, owner.name
+        for method in owner.methods.values():
+            if _ANGLES.search(method.name.value):
+                yield f"{owner.name}.{method.name.value}", method, method.name.value
+    for function in program.functions.values():
+        if _ANGLES.search(function.name.value):
+            yield function.name.value, function, function.name.value
+
+
+def _named(program: Program, name: str) -> list[cst.Call]:
+    return [call for call in program.all(cst.Call) if leaf(call.func) == name]
 
 
 def rotary_part(program: Program) -> int | None:

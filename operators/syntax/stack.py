@@ -7,6 +7,7 @@ function of the file that takes each one's parameters and a Sequential called as
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import libcst as cst
 import libcst.matchers as m
@@ -69,7 +70,11 @@ def block_class(program: Program) -> Class | None:
 
 @lru_cache(maxsize=32)
 def looped(program: Program) -> Program:
-    """Return the program with `x = self.blocks(x)` of a Sequential spelled as a loop; as it is if none is."""
+    """Return the program with `x = self.blocks(x)` spelled as a loop, and blocks that are appended as a list.
+
+    That is the program itself where nothing of the kind is found.
+    """
+    program = _listed(program)
     for owner in program.classes.values():
         forward = owner.methods.get("forward")
         for statement in walk(forward) if forward is not None else ():
@@ -81,6 +86,38 @@ def looped(program: Program) -> Program:
             if runs and blocks.startswith("self.") and _list_made(program, owner, blocks) is not None:
                 return _spelled_out(program, statement, blocks, stream or "")
     return program
+
+
+def _listed(program: Program) -> Program:
+    """Return the program with blocks that a loop appends to a ModuleList made in one line."""
+    empty = m.Call(func=m.Attribute(attr=m.Name("ModuleList")) | m.Name("ModuleList"), args=[])
+    for owner in program.classes.values():
+        for line, loop in pairwise(owner.init.body.body) if owner.init is not None else ():
+            pair = assigned(line)
+            if pair is None or not m.matches(pair[1], empty) or not isinstance(loop, cst.For):
+                continue
+            call = _appended(loop, text(pair[0]))
+            if call is not None:
+                patch = Patch(program)
+                made = cst.ensure_type(pair[1], cst.Call)
+                over = f"for {text(loop.target)} in {text(loop.iter)}"
+                patch.replace(made, f"{text(made.func)}([{text(call.args[0].value)} {over}])")
+                patch.remove(loop)
+                spelled = read_program(patch.code())
+                assert spelled is not None, "a list in the place of a loop can be parsed"
+                return spelled
+    return program
+
+
+def _appended(loop: cst.For, blocks: str) -> cst.Call | None:
+    """Return the call `blocks.append(…)` that is all a loop does."""
+    line = m.SimpleStatementLine(
+        body=[m.Expr(m.Call(func=m.Attribute(attr=m.Name("append")), args=[m.Arg()]))]
+    )
+    if loop.orelse is not None or not m.matches(loop.body, m.IndentedBlock(body=[line])):
+        return None
+    call = next(node for node in walk(loop.body) if isinstance(node, cst.Call))
+    return call if dotted(call.func) == f"{blocks}.append" else None
 
 
 def _spelled_out(program: Program, statement: cst.CSTNode, blocks: str, stream: str) -> Program:

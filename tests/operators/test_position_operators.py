@@ -271,9 +271,12 @@ def test_a_learned_embedding_is_written_as_the_file_writes_that_of_tokens() -> N
     assert "x = x0 = norm(self.embed(idx) + self.wpe(pos))\n" in speedrun
 
 
-def test_rotation_that_is_not_a_layer_stays_and_may_get_a_bias() -> None:
+def test_rotation_that_a_function_does_may_go_or_get_a_bias() -> None:
     source = foreign_source("llama_like")
-    assert {edit.variant for edit in sites(source) if edit.site == "rope"} == {"hybrid"}
+    assert {edit.variant for edit in sites(source) if edit.site == "rope"} == {
+        *("hybrid", "alibi", "nope", "learned")
+    }
+    assert "apply_rotary_pos_emb" not in changed(source, "nope").model
     after = changed(source, "hybrid").model
     assert "nn.functional.softmax(attn_weights + self.relative_bias(query_states), dim=-1)" in after
     assert "RelativeBias(config.num_attention_heads, config.max_position_embeddings)" in after
