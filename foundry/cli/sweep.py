@@ -72,6 +72,8 @@ def _sweep(options: argparse.Namespace, again: str) -> int:
     if options.base is None and (note := words(options.operator, base)):
         say(log, note)
     plan = plan_sweep(base, options.operator, options.variants, options.site, options.seeds)
+    for variant in sorted({*options.variants} - {*plan.variants, ALL}):
+        say(log, f"{options.operator} {variant} is what {base} has already: it is the baseline.")
     sweep = identity(options.operator, list(plan.variants), plan.sides, options.trial_seconds)
     folder = options.out or default_folder(sweep)
     try:

@@ -43,7 +43,7 @@ def test_the_list_has_every_model_with_its_size(capsys: pytest.CaptureFixture[st
     assert zoo_command.main([]) == 0
     lines = capsys.readouterr().out.splitlines()
     for name in entry.names():
-        row = next(line for line in lines if f" {name} " in line)
+        row = next(line for line in lines if line.startswith(f"{name} "))
         assert f"{entry.read(name).parameters:,}" in row
 
 
@@ -126,8 +126,10 @@ def test_a_training_is_exported_for_hugging_face(capsys: pytest.CaptureFixture[s
         assert "lm_head.weight" not in file.keys()  # noqa: SIM118
     again = loaded(read_model("llama"), described.model_args, Path("out"))
     before = loaded(read_model("llama"), described.model_args, folder)
+    weights = before.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in again.state_dict().items())
     idx = torch.arange(10)[None]
-    assert torch.equal(again(idx)[0], before(idx)[0])
+    torch.testing.assert_close(again(idx)[0], before(idx)[0])  # products depend on where in memory they lie
     assert export_command.main([str(folder), "--hf", "out"]) == 2
     assert capsys.readouterr().err == "foundry export: out holds a model already: name another folder\n"
 
