@@ -103,7 +103,7 @@ def measured(text: str, part: int, rounds: int) -> dict[str, Taken]:
                 experiment=named,
                 data=sha256,
                 seed=max(0, number),
-                until=tokens // part,
+                until=tokens // part if number >= 0 else 1,
                 budget=tokens,
                 gated=False,
             )
