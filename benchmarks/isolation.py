@@ -103,7 +103,7 @@ def measured(text: str, part: int, rounds: int) -> dict[str, Taken]:
                 experiment=named,
                 data=sha256,
                 seed=max(0, number),
-                until=tokens // part,
+                until=tokens // part if number >= 0 else 1,
                 budget=tokens,
                 gated=False,
             )
@@ -183,7 +183,7 @@ def work(job: Job, held: dataset.Dataset, folder: Path) -> dict[str, float]:
     model = init.initialised(lambda: build_model(module, args), job.seed)
     batches = fit(model, Held(held), parsed, job.seed).batches
     optimizers = loop.build_optimizers(model, parsed.training)
-    first = 3  # as in a trial, whose speed is that of the updates after these
+    first = min(3, steps)  # as in a trial, whose speed is that of the updates after these
     for some in (range(first), range(first, steps)):
         training = time.perf_counter()
         loop.train(model, optimizers, batches, parsed, seed=job.seed, steps=some, total=total)

@@ -43,7 +43,7 @@ from foundry.data import dataset
 from foundry.data.settings import Data
 from foundry.trial.job import Job, Limits
 from foundry.trial.outcome import Outcome, Scored
-from foundry.trial.pool import Pool
+from foundry.trial.pool import Pool, PoolError
 
 ROOT = Path(__file__).parents[1]
 STEP = 8 * 32  # tokens
@@ -79,6 +79,7 @@ class Rogues:
         self._serial = itertools.count()
         self._honest: dict[int, float] = {}
         self._seeds: dict[str, int] = {}
+        self._news = True  # whether a trial has ended since the last kill
         self._places = _places(folder)
         self.checkpoints = folder / "checkpoints"
         self.pool = Pool(2, checkpoints=self.checkpoints, limits=limits, preload=self._experiment)
@@ -94,7 +95,14 @@ class Rogues:
             self._end(name, outcome)
 
     def kill_server(self) -> None:
-        """Kill the process that the pool started."""
+        """Kill the process that the pool started, if it has come to anything since the last time.
+
+        A pool whose server dies again and again before any trial ends gives up, and on a machine that is
+        short of time a server may take long to come to one.
+        """
+        if not self._news:
+            return
+        self._news = False
         os.kill(self.pool.server_pid, signal.SIGKILL)
         self._tally.events["kill of the pool's server"] += 1
 
@@ -110,6 +118,7 @@ class Rogues:
 
     def _end(self, name: str, outcome: Outcome) -> None:
         self._tally.events[f"trial {type(outcome).__name__}"] += 1
+        self._news = True
         if name not in self._seeds:
             return
         seed = self._seeds.pop(name)
@@ -354,15 +363,20 @@ def soak(options: argparse.Namespace) -> tuple[Samples, Tally]:
         samples = Samples()
         ends = samples.began + 60 * options.minutes
         sampled, struck = 0.0, samples.began + rng.expovariate(1 / options.strikes)
-        while (now := time.monotonic()) < ends:
-            rogues.turn()
-            evolution.turn()
-            if now - sampled >= options.every:
-                sampled = now
-                samples.take(rogues, evolution, folder)
-            if now >= struck:
-                struck = now + rng.expovariate(1 / options.strikes)
-                evolution.kill() if rng.random() < 0.8 else rogues.kill_server()
+        try:
+            while (now := time.monotonic()) < ends:
+                rogues.turn()
+                evolution.turn()
+                if now - sampled >= options.every:
+                    sampled = now
+                    samples.take(rogues, evolution, folder)
+                if now >= struck:
+                    struck = now + rng.expovariate(1 / options.strikes)
+                    evolution.kill() if rng.random() < 0.8 else rogues.kill_server()
+        except (PoolError, KeyboardInterrupt) as error:  # what was seen until then is told all the same
+            tally.complaints.append(
+                f"{type(error).__name__} after {(now - samples.began) / 60:.0f} min: {error}"
+            )
         evolution.close()
         rogues.pool.close()
         if left := _left():
