@@ -165,7 +165,8 @@ def _children(
 ) -> Iterator[tuple[tuple[Step, ...], Source]]:
     """Yield up to `ATTEMPTS` lists of edits and what they make, each with one edit of an operator.
 
-    All have as many as the birth asks for; they differ in the last, and what the others make `fits`.
+    All have as many as the birth asks for; they differ in the last, and what the others make `fits`. The last
+    list has fewer, for where the operators offer no more.
     """
     left = ATTEMPTS
     made: tuple[Step, ...] = ()
@@ -180,7 +181,9 @@ def _children(
                 source, made = child, steps
                 break
         if left <= 0:
-            return
+            break
+    if made:
+        yield made, source
 
 
 def _edits(name: str, source: Source, birth: Birth) -> list[Edit]:

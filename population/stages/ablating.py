@@ -39,6 +39,7 @@ class Ablating:
         self.skipped = bool(self.seeds) and self._edits > 1 and not self._affords(self._edits)
         self._over = self._edits < 2 or len(self.seeds) < 2 or self.skipped
         self._idle: list[int] = []  # places of the edits that do not pay, the dearest last
+        self._joint: dict[tuple[int, ...], int] = {}  # several edits taken out together, as they came up
         self._bracket = (0, 0)  # so many of them may go, so many may not
 
     def propose(self) -> Order | None:
@@ -73,8 +74,11 @@ class Ablating:
     def _together(self) -> None:
         costs = self.costs()
         idle = {place: cost for place, cost in costs.items() if cost is not None and not self._pays(place)}
-        self._idle = sorted(idle, key=lambda place: (idle[place], place))
-        self._bracket = (0, len(idle) + 1)
+        self._begin(sorted(idle, key=lambda place: (idle[place], place)))
+
+    def _begin(self, idle: list[int]) -> None:
+        """Try to do without all of these edits, the cheapest of which come first."""
+        self._idle, self._bracket = idle, (0, len(idle) + 1)
         self._try(len(idle))
 
     def _judge(self) -> None:
@@ -88,6 +92,9 @@ class Ablating:
             self.reduced = self._number(self.dropped)
         else:
             least = tried
+        if least == 1:  # what seemed the cheapest with one seed is not: the others without it
+            self._begin(self._idle[1:])
+            return
         self._bracket = (most, least)
         self._try((most + least) // 2)
 
@@ -120,7 +127,10 @@ class Ablating:
 
     def _number(self, without: tuple[int, ...]) -> int:
         """Number a reduction: the same for the same champion, whatever else a run has done."""
-        place = without[0] if len(without) == 1 else self._edits + len(without)
+        if len(without) == 1:
+            place = without[0]
+        else:
+            place = self._edits + self._joint.setdefault(without, len(self._joint) + 1)
         return _NUMBERS + 1000 * self.champion + place
 
     def _differences(self, without: tuple[int, ...]) -> list[float]:

@@ -93,3 +93,29 @@ def test_a_better_challenger_takes_over() -> None:
     assert search.breeding.races.incumbent != SEED_MODEL
     raced = [o for o in search.orders if o.split == "val_search" and o.seed in (1, 2, 3) and o.number]
     assert {o.seed for o in raced} == {1, 2, 3}
+
+
+def test_an_edit_that_seemed_idle_with_one_seed_does_not_keep_the_others() -> None:
+    class Misleading(Useful):
+        """The first useful edit of the champion costs nothing to take out with the first of its seeds."""
+
+        def run(self, search: Search, order: Order) -> Outcome:
+            outcome = super().run(search, order)
+            _, without = self.without.get(order.number, (0, ()))
+            ablating = search.ablating
+            if ablating is None or without != (self.lucky(search),) or order.seed != ablating.seeds[0]:
+                return outcome
+            assert isinstance(outcome, Scored)
+            return replace(outcome, loss=outcome.loss - 0.08)
+
+        def lucky(self, search: Search) -> int:
+            assert search.ablating is not None
+            edits = set(range(1, search.archive.edits(search.ablating.champion) + 1))
+            return min(edits - idle(search, search.ablating.champion))
+
+    world = Misleading(failures=False)
+    search = alone(PLAN, world)
+    ablating = search.ablating
+    assert ablating is not None
+    assert world.lucky(search) not in ablating.dropped
+    assert len(ablating.dropped) >= len(idle(search, ablating.champion)) / 2
