@@ -46,7 +46,7 @@ def of_layers(
     return found
 
 
-@pytest.mark.parametrize("seed", walks.SEEDS)
+@pytest.mark.parametrize("seed", ["v1", "v2"])
 @pytest.mark.parametrize("before", [(), (("attention", "sliding_window_8"),)], ids=["dense", "window"])
 def test_every_variation_of_attention_passes_the_gates(
     seed: str, before: tuple[tuple[str, str], ...]
@@ -58,7 +58,7 @@ def test_every_variation_of_attention_passes_the_gates(
         assert walks.verdict(operators.apply(source, edit)) == ("", ""), edit
 
 
-@pytest.mark.parametrize("seed", walks.SEEDS)
+@pytest.mark.parametrize("seed", ["v1", "v2"])
 def test_windows_are_local_in_half_of_the_layers(seed: str) -> None:
     for variant, windows in {"later": [8, 8, None, None], "earlier": [None, None, 8, 8]}.items():
         local = start(seed, ("vary_by_layer", f"global-{variant}"))
