@@ -70,8 +70,9 @@ class Plan:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Plan:
         """Read what `as_json` gave."""
-        tuples = {name: tuple(value) for name, value in body["search"].items() if isinstance(value, list)}
-        search = Settings(**{**body["search"], **tuples})
+        fields = dict(body["search"])
+        tuples = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+        search = Settings(**{**fields, **tuples})
         return cls(
             **{
                 **body,
