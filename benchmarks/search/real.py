@@ -92,6 +92,8 @@ def add(body: dict[str, Any], method: str, seed: int, bench: Bench) -> None:
             "method": method,
             "seed": seed,
             "code_sha256": code(),
+            "processor": processor(),
+            "optuna": version("optuna"),
             "trials": len(steps),
             "flops": steps[-1].flops,
             "seconds": round(steps[-1].seconds, 2),
