@@ -20,7 +20,6 @@ import os
 import random
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,8 +29,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scipy import stats
-
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "rogues"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "recovery"))
 
@@ -39,6 +36,7 @@ from killing import adopting_orphans, descendants, name_of
 from recovery_helpers import events
 from rogues_helpers import V1, Rogue, gallery
 
+from benchmarks import slopes
 from foundry.data import dataset
 from foundry.data.settings import Data
 from foundry.trial.job import Job, Limits
@@ -48,9 +46,6 @@ from foundry.trial.pool import Pool, PoolError
 ROOT = Path(__file__).parents[1]
 STEP = 8 * 32  # tokens
 SEEDS = 10  # of innocents, so that there are not ever more different trainings
-BLOCKS = 12
-FLAT = 0.02  # of the mean, per hour
-WARM = 0.25  # of the samples are not counted: caches fill
 READING = 60  # seconds that a run which has just been taken up is left out of the samples of its driver
 PATIENCE = 60  # seconds that processes are given to end when all is over
 PLAN = ("--population", 4, "--tokens", 3000, "--finalists", 1, "--workers", 1)
@@ -244,34 +239,9 @@ class Samples:
 
     def table(self) -> str:
         """Write each series as a row: first, last, most, slope and whether that is flat."""
-        rows = [_row(name, points) for name, points in self.series.items()]
+        rows = [slopes.row(name, points) for name, points in self.series.items()]
         head = "| series | samples | mean | least | most | slope per hour (95%) | |"
         return "\n".join([head, "|---|--:|--:|--:|--:|--:|---|", *rows])
-
-
-def _row(name: str, points: list[tuple[float, float]]) -> str:
-    counted = points[int(WARM * len(points)) :]
-    values = [value for _, value in counted]
-    mean = statistics.fmean(values)
-    about = f"| {name} | {len(points)} | {mean:.4g} | {min(values):.4g} | {max(values):.4g} |"
-    size = len(counted) // BLOCKS
-    if size == 0:
-        return f"{about} too few | |"
-    blocks = [counted[i * size : (i + 1) * size] for i in range(BLOCKS)]
-    hours = [statistics.fmean(at for at, _ in block) / 3600 for block in blocks]
-    means = [statistics.fmean(value for _, value in block) for block in blocks]
-    if len(set(means)) == 1:
-        return f"{about} 0 | flat |"
-    fit = stats.linregress(hours, means)
-    half = float(stats.t.ppf(0.975, BLOCKS - 2)) * fit.stderr
-    low, high = fit.slope - half, fit.slope + half
-    if max(abs(low), abs(high)) < FLAT * abs(mean):
-        said = "flat"
-    elif low <= 0 <= high:
-        said = "none seen"
-    else:
-        said = "rises" if low > 0 else "falls"
-    return f"{about} {fit.slope:+.3g} ({low:+.3g} to {high:+.3g}) | {said} |"
 
 
 def _memory(pid: int, key: str, file: str) -> float:
