@@ -11,11 +11,19 @@ import time
 from foundry.trial.outcome import Scored
 from population.ledger import Ledger
 from population.search import Search
+from population.settings import Settings
 from population.stages.confirming import least_trainings
 
 _LATEST = 4.0  # full trainings, in parts, that the pace is taken from
 _ENDING = 0.3  # of the budget at most, for confirming, ablating and the test
 _LEAST = 0.5  # of the budget at most, so that somebody can be confirmed at all
+
+
+def reserve(settings: Settings, budget: float, pace: float) -> float:
+    """Return the seconds to keep for the end of a run; a full training takes `pace`, by all workers together."""
+    ending = settings.looks[-1] * (settings.finalists + 1) + 10 * settings.ablation_seeds
+    one = least_trainings(settings) + 1  # trainings are counted whole when the search is closed
+    return max(min(_ENDING * budget, ending * pace), min(_LEAST * budget, one * pace))
 
 
 class Clock:
@@ -41,12 +49,8 @@ class Clock:
         if settings.budget is None or settings.budget_unit != "seconds" or self._closed:
             return
         each = self._seconds_of_a_training()
-        pace = each / self._workers
-        ending = settings.looks[-1] * (settings.finalists + 1) + 10 * settings.ablation_seeds
-        one = min(_LEAST * settings.budget, least_trainings(settings) * pace)
-        reserve = max(min(_ENDING * settings.budget, ending * pace), one)
         left = settings.budget - self.seconds
-        if left > reserve:
+        if left > reserve(settings, settings.budget, each / self._workers):
             return
         allowance = int(max(0.0, left) * self._workers / each) if each else 0
         closing = {"orders": len(self._search.orders), "allowance": allowance}

@@ -6,15 +6,18 @@ import argparse
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from foundry.cli.budget import amount
-from foundry.cli.clock import Clock
+from foundry.cli.clock import Clock, reserve
 from foundry.trial.outcome import Scored
 from population.ledger import Ledger
 from population.orders import Menu
 from population.replay import resumed
 from population.search import Search
 from population.settings import Settings
+from population.stages.confirming import least_trainings
 
 
 @pytest.mark.parametrize(
@@ -92,3 +95,11 @@ def test_when_it_closes_the_ledger_knows_first_and_a_resumed_run_does_the_same(t
             assert order.birth is None
             one.tell(order, scored(1e-3))
     assert [o.split for o in search.orders] == [o.split for o in again.orders]
+
+
+@given(pace=st.floats(0.1, 1e4), budget=st.floats(60, 1e5))
+def test_where_half_of_a_budget_can_confirm_somebody_so_much_is_kept(pace: float, budget: float) -> None:
+    kept = reserve(PLAN, budget, pace)
+    least = least_trainings(PLAN)
+    assert kept <= max(0.5 * budget, 0.3 * budget)
+    assert int(0.9999 * kept / pace) >= least or kept == pytest.approx(0.5 * budget)
