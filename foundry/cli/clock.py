@@ -20,7 +20,7 @@ _LEAST = 0.5  # of the budget at most, so that somebody can be confirmed at all
 
 
 def reserve(settings: Settings, budget: float, pace: float) -> float:
-    """Return the seconds to keep for the end of a run; the workers together take `pace` for a full training."""
+    """Return the seconds to keep for the end of a run; all workers together take `pace` for a training."""
     ending = settings.looks[-1] * (settings.finalists + 1) + 10 * settings.ablation_seeds
     one = least_trainings(settings) + 1  # trainings are counted whole when the search is closed
     return max(min(_ENDING * budget, ending * pace), min(_LEAST * budget, one * pace))
