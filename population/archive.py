@@ -14,6 +14,7 @@ from population.statistics import sigma
 
 _RESERVE = 0.3  # of a budget at most, for confirming, ablating and the test
 _ABLATED = 10  # edits that an ablation is expected to try
+CLIMBS = 2  # full trainings that those who were born may yet climb by when the time for births is up
 
 OBJECTIVES: Mapping[str, Callable[[Scored], float]] = {
     "loss": lambda scored: scored.loss,
@@ -45,7 +46,8 @@ class Archive:
         self.failed: set[int] = set()
         self.unconfirmed: set[int] = set()  # failed with a seed of confirmation
         self.closed = False  # no more births: the time is up
-        self.allowance: int | None = None  # full trainings for confirming, where it was closed
+        self.allowance = 0  # full trainings for confirming and ablating, where it was closed
+        self._climbing = 0  # work up to which there may be climbs, where it was closed
         self.issued = 0
         self.applied = 0
         self._functions: dict[str, int] = {}
@@ -111,9 +113,17 @@ class Archive:
         """Count the edits that made a candidate of the seed model."""
         return sum(len(self.born[member].operators) for member in self.lineage(number))
 
+    def close(self, allowance: int) -> None:
+        """End births and races; so many full trainings may follow the search."""
+        if not self.closed:
+            self._climbing = self.spending.total.work + CLIMBS * self.spending.full.work
+        self.closed, self.allowance = True, allowance
+
     def affords(self, more: Amount) -> bool:
         """Say whether the budget has room for so much of search beside what the end of the run may take."""
         settings = self.settings
+        if self.closed:
+            return (self.spending.total + more).work <= self._climbing
         if settings.budget is None or settings.budget_unit == "seconds":
             return True
         amounts = (self.spending.total + more, self.spending.full)
@@ -125,7 +135,7 @@ class Archive:
     def trainings_left(self) -> float:
         """Return how many full trainings the end of the run may take."""
         settings = self.settings
-        if self.closed and self.allowance is not None:
+        if self.closed:
             return self.allowance - sum(map(len, self.confirmed.values()))
         if settings.budget is None or settings.budget_unit == "seconds":
             return float("inf")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 FLOOR = 0.2  # of the births draw evenly: those tried least come first
-_MEMORY = 0.995  # weight of a birth after the next: old gains count for less
+_MEMORY = 0.995  # weight of what was learnt after the next is: old gains count for less
 _PRIOR = 2.0  # births that an operator's record is mixed with, at the mean of all
 
 

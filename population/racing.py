@@ -46,7 +46,7 @@ class Races:
 
     def propose(self) -> Order | None:
         """Return a training that the race waits for."""
-        if not self._challengers or not self._affordable():
+        if not self._challengers or self._archive.closed or not self._affordable():
             return None
         challenger = self._challengers[0]
         verdict = self._verdict(challenger)

@@ -42,7 +42,7 @@ def replay(settings: Settings, menu: Menu, ledger: Ledger) -> Search:
 def resumed(settings: Settings, menu: Menu, ledger: Ledger) -> Search:
     """Return a search at its beginning, which will close where it was closed before."""
     search = Search(settings, menu)
-    for event in ledger.events("closed")[-1:]:
+    for event in ledger.events("closed"):
         search.close(event["orders"], event["allowance"])
     return search
 

@@ -42,7 +42,7 @@ class Search:
         self.outcomes: dict[int, Outcome] = {}  # by order, as told
         self.orders: list[Order] = []
         self.finished = False
-        self._closing: tuple[int, int] | None = None
+        self._closings: list[tuple[int, int]] = []
         self._stages = self._in_turn()
         self._stage: Stage = next(self._stages)
 
@@ -82,8 +82,11 @@ class Search:
         self.outcomes[order.index] = outcome
 
     def close(self, orders: int, allowance: int) -> None:
-        """Let nobody be born once so many orders are issued; so many full trainings may follow the search."""
-        self._closing = (orders, allowance)
+        """Let nobody be born once so many orders are issued; so many full trainings may follow the search.
+
+        Said again for a later order, it changes how many may follow in all.
+        """
+        self._closings.append((orders, allowance))
 
     @property
     def phase(self) -> str:
@@ -126,8 +129,9 @@ class Search:
         yield Testing(archive, self.ablating.reduced or champion, self.confirming.seeds)
 
     def _propose(self) -> Order | None:
-        if self._closing and len(self.orders) >= self._closing[0]:
-            self.archive.closed, self.archive.allowance = True, self._closing[1]
+        for orders, allowance in self._closings:
+            if len(self.orders) >= orders:
+                self.archive.close(allowance)
         return self._stage.propose()
 
     def _apply_next(self) -> bool:

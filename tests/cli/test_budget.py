@@ -97,9 +97,27 @@ def test_when_it_closes_the_ledger_knows_first_and_a_resumed_run_does_the_same(t
     assert [o.split for o in search.orders] == [o.split for o in again.orders]
 
 
-@given(pace=st.floats(0.1, 1e4), budget=st.floats(60, 1e5))
-def test_where_half_of_a_budget_can_confirm_somebody_so_much_is_kept(pace: float, budget: float) -> None:
-    kept = reserve(PLAN, budget, pace)
+def test_what_may_follow_is_said_anew_where_all_waits(tmp_path: Path) -> None:
+    search = Search(Settings(tokens=900, generations=100, budget=1, budget_unit="seconds"))
+    with Ledger.create(tmp_path / "ledger.sqlite", {}) as ledger:
+        clock = Clock(search, ledger, workers=2)
+        while not ledger.events("closed"):  # for at most a second
+            clock.check()
+        first = search.ask()
+        assert first is not None
+        clock.check()  # a trial is under way
+        assert len(ledger.events("closed")) == 1
+        search.tell(first, scored(1e-3))
+        clock.check()
+        clock.check()
+        assert [event["orders"] for event in ledger.events("closed")] == [0, 1]
+
+
+@given(pace=st.floats(0.1, 1e4), budget=st.floats(60, 1e5), test=st.floats(0, 10))
+def test_where_half_of_a_budget_can_confirm_somebody_so_much_is_kept(
+    pace: float, budget: float, test: float
+) -> None:
+    kept = reserve(PLAN, budget, pace, test)
     least = least_trainings(PLAN)
     assert kept <= max(0.5 * budget, 0.3 * budget)
     assert int(0.9999 * kept / pace) >= least or kept == pytest.approx(0.5 * budget)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from worlds import FLOPS, MENU, World, alone, play, scored
 
 from foundry.trial.outcome import Crashed, Rejected
+from population.archive import CLIMBS
 from population.confirmation import verdict
 from population.looks import LEVEL
 from population.orders import Birth, Order
@@ -259,3 +260,21 @@ def test_a_search_that_is_closed_ends_with_what_it_has_and_is_replayed() -> None
     confirmed = [order for order in search.orders if order.split == "val_confirm"]
     assert 0 < len(confirmed) <= 40
     assert len({order.index for order in confirmed} & set(range(60))) == 0
+
+
+def test_a_closed_search_climbs_a_little_and_is_held_to_what_was_said_last() -> None:
+    plan = replace(SMALL, generations=100, budget=3600, budget_unit="seconds")
+
+    def confirming(*closings: tuple[int, int]) -> list[Order]:
+        search = Search(plan, MENU)
+        for orders, allowance in closings:
+            search.close(orders, allowance)
+        play(search, World(step=0.05), 2, lambda running: 0)
+        late = [order for order in search.orders[60:] if order.split == "val_search"]
+        assert not any(order.birth for order in late)
+        assert sum((3**order.rung - 3 ** (order.rung - 1)) / 9 for order in late) <= CLIMBS
+        return [order for order in search.orders if order.split == "val_confirm"]
+
+    plenty = confirming((60, 400))
+    few = confirming((60, 400), (plenty[0].index, 25))
+    assert 0 < len(few) <= 25 < len(plenty)
