@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
+from foundry.adapter import adapted
 from foundry.bundle import bundled, parsed
 from foundry.errors import UserError, unknown
 from foundry.registry import module_names
@@ -15,10 +16,10 @@ from foundry.registry import module_names
 def read_model(name: str) -> str:
     """Return the source of a shipped seed model, `v1`, or of a model file by its path.
 
-    What the file imports from its own folder is put into it.
+    What the file imports from its own folder is put into it, and nanoGPT's interface where it has another.
 
     Raises:
-        UserError: there is no such model, or the file is not Python that defines GPT and GPTConfig.
+        UserError: there is no such model, or the file is not Python that defines a language model.
     """
     shipped = module_names("foundry/models")
     if name in shipped:
@@ -28,7 +29,7 @@ def read_model(name: str) -> str:
         if path.suffix == ".py" or len(path.parts) > 1:
             raise UserError(f"model file {name!r} does not exist")
         raise unknown("model", name, shipped)
-    source = bundled(path)
+    source = adapted(bundled(path), name)
     _classes(source, name)
     return source
 

@@ -12,6 +12,7 @@ from population.confirmation import verdict
 from population.pareto import ranks
 from population.replay import NOTHING_NEW
 from population.search import SEED_MODEL, Search
+from population.stages import confirming
 from population.standings import Failure, Row, Running, Standings
 
 DUPLICATE = NOTHING_NEW.gate  # what a birth fails at when every edit tried gives a known program
@@ -141,7 +142,7 @@ def _rows(search: Search, family: Mapping[int, Candidate]) -> tuple[Row, ...]:
     }
     fronts = ranks([(outcome.loss, outcome.train_flops) for outcome in finished.values()])
     front = {number for number, rank in zip(finished, fronts, strict=True) if rank == 0}
-    statuses = _statuses(search, ranked, list(finished))
+    statuses = _statuses(search, ranked)
     noise = [search.archive.sigma(rung) or None for rung in range(settings.height)]
     by_commit = {candidate.commit: number for number, candidate in family.items()}
     rows = []
@@ -179,15 +180,14 @@ def _difference(
     return told[number][rung].loss - told[other][rung].loss
 
 
-def _statuses(search: Search, ranked: list[int], finished: list[int]) -> dict[int, str]:
+def _statuses(search: Search, ranked: list[int]) -> dict[int, str]:
     statuses = dict.fromkeys(ranked, "scored")
     for order in search.orders:
         climbing = order.rung > 0 and order.split == "val_search" and order.number in statuses
         if climbing and order.index not in search.outcomes:
             statuses[order.number] = "promoted"
-    best = [number for number in finished if number != SEED_MODEL]
-    incumbent = search.breeding.races.incumbent or (best[0] if best else SEED_MODEL)
-    statuses |= {incumbent: "incumbent"} if incumbent in statuses else {}
+    leading = confirming.ranked(search.archive, search.breeding.races.incumbent)[:1]
+    statuses |= {number: "incumbent" for number in leading if number in statuses}
     statuses |= {SEED_MODEL: "seed"} if SEED_MODEL in statuses else {}
     if search.finished and (champion := verdict(search).confirmed) in statuses:
         statuses[champion] = "champion"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, TextIO
 
 import yaml
 
+from foundry.adapter import adapted
+from foundry.bundle import bundled
 from foundry.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         source = _read(args.file)
+        with contextlib.suppress(UserError):  # what has no interface, and cannot get one, the gates describe
+            source = adapted(bundled(args.file), args.file.name)
         model_args, batch_size = _configuration(args.experiment)
     except UserError as error:
         return _refuse(str(error))

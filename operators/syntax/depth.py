@@ -9,7 +9,7 @@ import libcst.matchers as m
 
 from operators.syntax.patch import Patch
 from operators.syntax.program import Class, Program
-from operators.syntax.stack import Stack, looped, stack
+from operators.syntax.stack import Stack, appended, looped, stack
 from operators.syntax.tree import leaf, names, text, walk
 
 NAME = "depth"
@@ -20,7 +20,9 @@ def making_line(program: Program, found: Stack) -> cst.CSTNode | None:
     """Return the line that makes the blocks, in the program as it is, where `found` may be of `looped`."""
     owner = program.classes[found.model.name]
     lines = owner.init.body.body if owner.init is not None else ()
-    return next((line for line in lines if text(line) == text(found.made)), None)
+    made = next((line for line in lines if text(line) == text(found.made)), None)
+    filling = (line for line in lines if isinstance(line, cst.For) and appended(line, found.blocks))
+    return made or next(filling, None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,7 +31,7 @@ def route(program: Program, stack: Stack, function: cst.FunctionDef) -> list[Ste
         if len(held) != 1:
             return None
         holder, name = held[0]
-        calls = [call for call in program.all(cst.Call) if self_attribute(call.func) == name]
+        calls = [call for call in program.all(cst.Call) if self_attribute(_called(call)) == name]
         calls = [call for call in calls if program.class_of(call) is holder]
         outer = holder.methods.get("forward")
         if not calls or outer is None or any(not _is_plain(program, call, outer) for call in calls):
@@ -57,6 +57,13 @@ def _held(program: Program, owner: Class) -> list[tuple[Class, str]]:
         if any(isinstance(node, cst.Call) and leaf(node.func) == owner.name for node in walk(value))
         and not any(leaf(node) == "ModuleDict" or isinstance(node, cst.ListComp) for node in walk(value))
     ]
+
+
+def _called(call: cst.Call) -> cst.BaseExpression:
+    """Return the module that a call runs, also where it says `module.forward(…)`."""
+    if isinstance(call.func, cst.Attribute) and call.func.attr.value == "forward":
+        return call.func.value
+    return call.func
 
 
 def _is_plain(program: Program, call: cst.Call, function: cst.FunctionDef) -> bool:

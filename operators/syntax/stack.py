@@ -96,7 +96,7 @@ def _listed(program: Program) -> Program:
             pair = assigned(line)
             if pair is None or not m.matches(pair[1], empty) or not isinstance(loop, cst.For):
                 continue
-            call = _appended(loop, text(pair[0]))
+            call = appended(loop, text(pair[0]))
             if call is not None:
                 patch = Patch(program)
                 made = cst.ensure_type(pair[1], cst.Call)
@@ -109,7 +109,7 @@ def _listed(program: Program) -> Program:
     return program
 
 
-def _appended(loop: cst.For, blocks: str) -> cst.Call | None:
+def appended(loop: cst.For, blocks: str) -> cst.Call | None:
     """Return the call `blocks.append(…)` that is all a loop does."""
     line = m.SimpleStatementLine(
         body=[m.Expr(m.Call(func=m.Attribute(attr=m.Name("append")), args=[m.Arg()]))]

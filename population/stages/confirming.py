@@ -20,6 +20,20 @@ def least_trainings(settings: Settings) -> int:
     return 2 * settings.looks[min(1, len(settings.looks) - 1)]
 
 
+def ranked(archive: Archive, incumbent: int) -> list[int]:
+    """List who has a score at the full budget, the best first; the seed model and who failed aside.
+
+    The winner of the races has scores with several seeds. It comes first, unless somebody who has not raced
+    yet is better by more than two sigmas.
+    """
+    top = archive.rungs.top
+    losses = archive.rungs.losses[top]
+    found = [n for n in archive.rungs.ranking(top) if n != SEED_MODEL and n not in archive.failed]
+    if incumbent in found and losses[incumbent] <= losses[found[0]] + 2 * archive.sigma(top):
+        found.insert(0, found.pop(found.index(incumbent)))
+    return found
+
+
 class Confirming:
     """Confirm the incumbent and the best beside it."""
 
@@ -28,7 +42,7 @@ class Confirming:
 
     def __init__(self, archive: Archive, incumbent: int) -> None:
         self._archive = archive
-        self.finalists = self._chosen(incumbent)
+        self.finalists = ranked(archive, incumbent)[: archive.settings.finalists]
         self.looks = self._affordable()
         if not self.looks:
             self.finalists = []
@@ -86,19 +100,6 @@ class Confirming:
             for seed in fresh
             for number in (SEED_MODEL, *decision.those("open"))
         )
-
-    def _chosen(self, incumbent: int) -> list[int]:
-        """Name the finalists: the best scores at the full budget, the most certain of the best first.
-
-        The winner of the races has scores with several seeds. It comes first, unless somebody who has not
-        raced yet is better by more than two sigmas.
-        """
-        archive, top = self._archive, self._archive.rungs.top
-        losses = archive.rungs.losses[top]
-        ranked = [n for n in archive.rungs.ranking(top) if n != SEED_MODEL and n not in archive.failed]
-        if incumbent in ranked and losses[incumbent] <= losses[ranked[0]] + 2 * archive.sigma(top):
-            ranked.insert(0, ranked.pop(ranked.index(incumbent)))
-        return ranked[: archive.settings.finalists]
 
     def _affordable(self) -> tuple[int, ...]:
         """Keep the looks that the rest of the budget pays for; fewer finalists before fewer looks."""

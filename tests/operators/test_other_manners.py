@@ -8,7 +8,10 @@ from operator_support import assert_runs, seed_source
 import operators
 from operators import Source
 
-OF_THE_STACK = ("unet_skips", "x0_skip", "token_shift", "residual_scale")
+OF_THE_STACK = (
+    *("unet_skips", "x0_skip", "token_shift", "residual_scale", "share_layers"),
+    *("value_residual", "value_embeddings"),
+)
 
 
 def v1(*changes: tuple[str, str]) -> Source:
