@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from itertools import accumulate, pairwise
 
 from foundry.trial.outcome import Outcome, Scored
 from population.orders import Birth, Born, Order
@@ -109,9 +110,10 @@ class Archive:
             number = self.births[number - 1].parent
         return found[::-1]
 
-    def edits(self, number: int) -> int:
-        """Count the edits that made a candidate of the seed model."""
-        return sum(len(self.born[member].operators) for member in self.lineage(number))
+    def edits(self, number: int) -> list[tuple[int, ...]]:
+        """Number the edits that made a candidate of the seed model, from 1, birth by birth."""
+        ends = accumulate(len(self.born[member].operators) for member in self.lineage(number))
+        return [tuple(range(before + 1, end + 1)) for before, end in pairwise((0, *ends)) if end > before]
 
     def close(self, allowance: int) -> None:
         """End births and races; so many full trainings may follow the search."""

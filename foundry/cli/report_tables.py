@@ -68,9 +68,12 @@ def print_ablation(ablating: Ablating, edits: Sequence[Step], console: Console) 
     table.add_column("edit", no_wrap=True, overflow="ellipsis", max_width=46)
     table.add_column("nats", justify="right", min_width=7)
     table.add_column("")
-    for place, cost in costs.items():
-        fate = "dropped" if place in ablating.dropped else "" if cost is not None else "others build on it"
-        table.add_row(edits[place - 1].words, "" if cost is None else f"{cost:+.4f}", fate)
+    for part, cost in costs.items():
+        words = ", ".join(edits[place - 1].words for place in part)
+        gone = set(part) <= set(ablating.dropped)
+        fate = "dropped" if gone else "" if cost is not None else "others build on it"
+        several = f"{len(part)} edits: " if len(part) > 1 else ""
+        table.add_row(several + words, "" if cost is None else f"{cost:+.4f}", fate)
     _print("Ablation: what it costs to take an edit of the champion out", table, console)
     console.print()
 

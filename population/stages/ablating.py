@@ -18,6 +18,7 @@ _IDLE, _OBVIOUS = 1.0, 3.0  # sigmas: an edit worth less with one seed is to go,
 class Ablating:
     """Reduce the champion to the edits that pay.
 
+    Where the budget does not pay for each edit, those of a birth are taken out together.
     What taking an edit out costs is seen with one seed, and with all where that leaves a doubt: it pays where
     the mean exceeds its standard error. Those that do not pay are then taken out together, with all seeds, as
     many as may go for half a sigma, found by bisection: those that cost least alone go first.
@@ -29,16 +30,20 @@ class Ablating:
     def __init__(self, archive: Archive, champion: int, seeds: Sequence[int]) -> None:
         self._archive = archive
         self.champion = champion
-        self._edits = archive.edits(champion)
+        births = archive.edits(champion)
+        self._edits = sum(map(len, births))
         self.seeds = list(seeds)[: archive.settings.ablation_seeds]
         self.dropped: tuple[int, ...] = ()  # places in the lineage, from 1
         self.reduced: int | None = None  # the number of the champion without them
         self._reductions: dict[int, Reduction] = {}
         self._waiting: deque[Order] = deque()
         self._step = 0
-        self.skipped = bool(self.seeds) and self._edits > 1 and not self._affords(self._edits)
-        self._over = self._edits < 2 or len(self.seeds) < 2 or self.skipped
-        self._idle: list[int] = []  # places of the edits that do not pay, the dearest last
+        self._parts = [(place,) for birth in births for place in birth]  # what is taken out at a time
+        if not self._affords(self._edits):
+            self._parts = births
+        self.skipped = bool(self.seeds) and self._edits > 1 and not self._affords(len(self._parts))
+        self._over = len(self._parts) < 2 or len(self.seeds) < 2 or self.skipped
+        self._idle: list[tuple[int, ...]] = []  # the parts that do not pay, the dearest last
         self._joint: dict[tuple[int, ...], int] = {}  # several edits taken out together, as they came up
         self._bracket = (0, 0)  # so many of them may go, so many may not
 
@@ -52,31 +57,31 @@ class Ablating:
     def hear(self, order: Order, outcome: Outcome) -> None:
         """Decisions wait until a step is settled."""
 
-    def costs(self) -> dict[int, float | None]:
-        """Return by place what taking an edit out costs in nats; None where others build on it."""
-        return {place: self._mean((place,)) for place in range(1, self._edits + 1)}
+    def costs(self) -> dict[tuple[int, ...], float | None]:
+        """Return in nats what taking an edit out, or a birth's, costs; None where others build on it."""
+        return {part: self._mean(part) for part in self._parts}
 
     def _singles(self) -> None:
-        for place in range(1, self._edits + 1):
-            self._order((place,), self.seeds[:1])
+        for part in self._parts:
+            self._order(part, self.seeds[:1])
 
     def _further(self) -> None:
         """Use all seeds where one leaves a doubt."""
         sigma = self._archive.sigma(self._archive.rungs.top)
         costs = self.costs().items()
         doubtful = [
-            place for place, cost in costs if cost is not None and _IDLE * sigma <= cost < _OBVIOUS * sigma
+            part for part, cost in costs if cost is not None and _IDLE * sigma <= cost < _OBVIOUS * sigma
         ]
         if self._affords(len(doubtful) * (len(self.seeds) - 1)):
-            for place in doubtful:
-                self._order((place,), self.seeds[1:])
+            for part in doubtful:
+                self._order(part, self.seeds[1:])
 
     def _together(self) -> None:
         costs = self.costs()
-        idle = {place: cost for place, cost in costs.items() if cost is not None and not self._pays(place)}
-        self._begin(sorted(idle, key=lambda place: (idle[place], place)))
+        idle = {part: cost for part, cost in costs.items() if cost is not None and not self._pays(part)}
+        self._begin(sorted(idle, key=lambda part: (idle[part], part)))
 
-    def _begin(self, idle: list[int]) -> None:
+    def _begin(self, idle: list[tuple[int, ...]]) -> None:
         """Try to do without all of these edits, the cheapest of which come first."""
         self._idle, self._bracket = idle, (0, len(idle) + 1)
         self._try(len(idle))
@@ -106,7 +111,7 @@ class Ablating:
             self._order(self._cheapest(count), self.seeds)
 
     def _cheapest(self, count: int) -> tuple[int, ...]:
-        return tuple(sorted(self._idle[:count]))
+        return tuple(sorted(place for part in self._idle[:count] for place in part))
 
     def _affords(self, trainings: int) -> bool:
         return trainings <= self._archive.trainings_left()
@@ -144,8 +149,8 @@ class Ablating:
         differences = self._differences(without)
         return statistics.fmean(differences) if differences else None
 
-    def _pays(self, place: int) -> bool:
-        differences = self._differences((place,))
+    def _pays(self, part: tuple[int, ...]) -> bool:
+        differences = self._differences(part)
         mean = statistics.fmean(differences)
         if len(differences) == 1:
             return mean >= _IDLE * self._archive.sigma(self._archive.rungs.top)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from worlds import World, alone
+from worlds import MENU, World, alone, play
 
 from foundry.trial.outcome import Outcome, Rejected, Scored
 from population.confirmation import verdict
@@ -47,7 +47,7 @@ def test_ablation_drops_what_does_not_pay_and_keeps_what_does() -> None:
     assert set(ablating.dropped) <= seeming
     assert len(ablating.dropped) >= len(seeming) / 2
     costs = ablating.costs()
-    assert all(cost is not None and cost > 0.03 for place, cost in costs.items() if place not in seeming)
+    assert all(cost is not None and cost > 0.03 for (place,), cost in costs.items() if place not in seeming)
     assert ablating.reduced == verdict(search).champion
     assert verdict(search).confirmed == ablating.champion
 
@@ -62,7 +62,7 @@ def test_an_edit_that_others_build_on_stays() -> None:
 
     ablating = alone(PLAN, Bound(failures=False)).ablating
     assert ablating is not None
-    assert ablating.costs()[2] is None
+    assert ablating.costs()[2,] is None
     assert 2 not in ablating.dropped
 
 
@@ -88,6 +88,43 @@ def test_without_room_in_the_budget_nothing_is_ablated() -> None:
     assert search.archive.spending.total.tokens <= 1.05 * 70 * PLAN.tokens
 
 
+def test_where_only_births_can_be_paid_their_edits_go_together() -> None:
+    class Whole(Useful):
+        """Every second birth gains."""
+
+        def bear(self, search: Search, order: Order) -> None:
+            super().bear(search, order)
+            if order.birth:
+                gain = 0.05 * (order.number % 2)
+                self.changes[order.number] = [-gain for _ in self.operators[order.number]]
+
+    def closed(*closings: tuple[int, int]) -> Search:
+        search = Search(replace(PLAN, budget=3600, budget_unit="seconds"), MENU)
+        for orders, allowance in closings:
+            search.close(orders, allowance)
+        play(search, Whole(failures=False), 1, lambda running: 0)
+        return search
+
+    plenty = closed((100, 400))
+    assert plenty.ablating is not None
+    births = plenty.archive.edits(plenty.ablating.champion)
+    first = next(order for order in plenty.orders if order.reduction)
+    done = sum(order.split == "val_confirm" for order in plenty.orders[: first.index])
+    search = closed((100, 400), (first.index, done + len(births) + 8))
+    ablating = search.ablating
+    assert ablating is not None
+    assert max(map(len, births)) > 1
+    assert list(ablating.costs()) == births
+    assert set(ablating.dropped) == {
+        place
+        for member, birth in zip(search.archive.lineage(ablating.champion), births, strict=True)
+        for place in birth
+        if member % 2 == 0
+    }
+    taken = [order.reduction.without for order in search.orders if order.reduction]
+    assert set(births) <= set(taken)
+
+
 def test_a_better_challenger_takes_over() -> None:
     search = alone(PLAN, Useful(failures=False))
     assert search.breeding.races.incumbent != SEED_MODEL
@@ -110,7 +147,7 @@ def test_an_edit_that_seemed_idle_with_one_seed_does_not_keep_the_others() -> No
 
         def lucky(self, search: Search) -> int:
             assert search.ablating is not None
-            edits = set(range(1, search.archive.edits(search.ablating.champion) + 1))
+            edits = {place for birth in search.archive.edits(search.ablating.champion) for place in birth}
             return min(edits - idle(search, search.ablating.champion))
 
     world = Misleading(failures=False)
