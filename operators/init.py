@@ -7,6 +7,7 @@ Multitask Learners" (2019) for 1/sqrt(2 n_layer); Dey et al., "Don't be lazy: Co
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeGuard
 
 import libcst as cst
 import libcst.matchers as m
@@ -87,6 +88,7 @@ class _Draw:
     base: cst.BaseExpression  # 0.02
     layers: str | None  # config.n_layer, where the width depends on it
     rooted: bool  # by the square root of the depth
+    inputs: int  # the dimension that is multiplied away: 1, as in nn.Linear, or 0
 
     @property
     def by_fan_in(self) -> bool:
@@ -111,7 +113,24 @@ def _draw(program: Program, call: cst.Call) -> _Draw | None:
         if counts:
             layers, rooted = text(counts[0]), any(sign in text(base.right) for sign in ("sqrt", "**"))
             base = base.left
-    return _Draw(text(weight).removesuffix(".data"), std.value, base, layers, rooted)
+    name = text(weight).removesuffix(".data")
+    return _Draw(name, std.value, base, layers, rooted, 0 if _stands_right(program, call, name) else 1)
+
+
+def _stands_right(program: Program, call: cst.Call, weight: str) -> bool:
+    """Tell whether its own class multiplies inputs by a weight as it is: `x @ self.weight`."""
+    owner = program.class_of(call)
+    for node in walk(owner.node) if owner is not None else ():
+        operands = [arg.value for arg in node.args[1:]] if _is_product(node) else []
+        if m.matches(node, m.BinaryOperation(operator=m.MatrixMultiply())):
+            operands = [cst.ensure_type(node, cst.BinaryOperation).right]
+        if any(text(operand) == weight for operand in operands):
+            return True
+    return False
+
+
+def _is_product(node: cst.CSTNode) -> TypeGuard[cst.Call]:
+    return isinstance(node, cst.Call) and leaf(node.func) in ("addmm", "matmul", "mm")
 
 
 def _site(program: Program, node: cst.CSTNode) -> str:
@@ -127,7 +146,9 @@ def _changes(draws: list[_Draw]) -> dict[str, dict[cst.BaseExpression, str]]:
         if literals and all(_NARROWEST <= std <= _WIDEST for std in wide):
             pairs = zip(literals, wide, strict=True)
             found[variant] = {base: float_text(std, like=text(base)) for base, std in pairs}
-    found["fan-in"] = {draw.base: f"{draw.weight}.size(1) ** -0.5" for draw in draws if not draw.by_fan_in}
+    found["fan-in"] = {
+        draw.base: f"{draw.weight}.size({draw.inputs}) ** -0.5" for draw in draws if not draw.by_fan_in
+    }
     found[_PLAIN] = {draw.base: _PLAIN for draw in draws if draw.by_fan_in}
     deep = [draw for draw in draws if draw.layers is not None]
     found["depth-none"] = {draw.std: text(draw.base) for draw in deep}

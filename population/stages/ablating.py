@@ -38,7 +38,9 @@ class Ablating:
         self._reductions: dict[int, Reduction] = {}
         self._waiting: deque[Order] = deque()
         self._step = 0
-        self._parts = [(place,) for birth in births for place in birth]  # what is taken out at a time
+        self._parts: list[tuple[int, ...]] = [
+            (place,) for birth in births for place in birth
+        ]  # what is taken out at a time
         if not self._affords(self._edits):
             self._parts = births
         self.skipped = bool(self.seeds) and self._edits > 1 and not self._affords(len(self._parts))

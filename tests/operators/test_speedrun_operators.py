@@ -373,6 +373,15 @@ def test_weights_are_as_wide_as_the_variant_says(variant: str, attn: float, proj
     assert drawn["c_proj"] == pytest.approx(proj, rel=0.06)
 
 
+def test_a_weight_that_is_not_transposed_has_its_inputs_first() -> None:
+    source = foreign_source("conv1d")
+    after = operators.apply(
+        source, next(e for e in operators.lookup("init").sites(source) if e.variant == "fan-in")
+    )
+    assert "nn.init.normal_(self.weight, std=self.weight.size(0) ** -0.5)" in after.model
+    assert "module.weight.size(1) ** -0.5" in after.model
+
+
 def test_initialisation_can_be_put_back() -> None:
     source = seed_source("v1")
     assert edited(source, ("init", "fan-in"), ("init", "0.02")) == source
