@@ -85,8 +85,8 @@ def language_model(tree: ast.Module, name: str) -> Foreign:
     if not whole:
         found = ", ".join(classes) or "none"
         raise UserError(
-            f"model file {name!r} defines no class GPT, and none that could be one (a Module with a forward "
-            f"that no other class of the file makes, and with an Embedding); classes in it: {found}"
+            f"model file {name!r} defines no language model: no GPT with a GPTConfig, and no Module with an "
+            f"Embedding and a forward that no other class makes; classes in it: {found}"
         )
     model = whole[-1]
     arguments = _arguments(method(model, "__init__"))

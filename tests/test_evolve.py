@@ -320,7 +320,7 @@ BAD_INPUT = {
     "dataset": (["--dataset", "shakespear_char"], "did you mean 'shakespeare_char'?"),
     "data file": (["--dataset", "no/such.txt"], "'no/such.txt' does not exist"),
     "model": (["--seed-model", "v11"], "did you mean 'v1'?"),
-    "model file": (["--seed-model", "tests/test_evolve.py"], "defines no class GPT"),
+    "model file": (["--seed-model", "tests/test_evolve.py"], "defines no language model"),
     "experiment": (["--experiment", "missing.yaml"], "'missing.yaml' does not exist"),
     "tokens": (["--tokens", "100"], "too few"),
     "resume": (["--resume"], "there is no run to resume"),

@@ -139,5 +139,5 @@ def test_what_has_no_name_there_is_asked_for() -> None:
 
 
 def test_a_file_without_a_language_model_says_what_one_is() -> None:
-    with pytest.raises(UserError, match=r"'layers.py' defines no class GPT, and none .*: Thing"):
+    with pytest.raises(UserError, match=r"'layers.py' defines no language model: .*: Thing"):
         adapted("class Thing:\n    pass\n", "layers.py")

@@ -11,6 +11,11 @@ from foundry.registry import module_names
 from foundry.seed import check_model_args, read_model
 from foundry.source import build_config, load_module
 
+NONE = (
+    "defines no language model: no GPT with a GPTConfig, and no Module with an Embedding and a forward that "
+    "no other class makes"
+)
+
 
 def test_shipped_models_are_read_by_name() -> None:
     for name in module_names("foundry/models"):
@@ -45,10 +50,10 @@ def test_an_unknown_model_is_answered(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "defines no class GPT; classes in it: none"),
-        (b"class Model: pass\n", "defines no class GPT; classes in it: Model"),
-        (b"class GPT: pass\n", "defines no class GPTConfig; classes in it: GPT"),
-        (b"def f():\n    class GPT: pass\n", "defines no class GPT; classes in it: none"),
+        (b"", f"{NONE}; classes in it: none"),
+        (b"class Model: pass\n", f"{NONE}; classes in it: Model"),
+        (b"class GPT: pass\n", f"{NONE}; classes in it: GPT"),
+        (b"def f():\n    class GPT: pass\n", f"{NONE}; classes in it: none"),
         (b"class GPT: pass\nclass GPTConfig(:\n", "is not valid Python at line 2"),
         (b"class GPT: pass\x00\n", "is not valid Python"),
         (b"class GPT: pass  # \xff\n", "cannot be read as UTF-8 text: "),
