@@ -10,12 +10,13 @@ from __future__ import annotations
 import ast
 import io
 import re
-import symtable
 import textwrap
 import tokenize
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from foundry.foreign import Foreign, Literal, assigned, has, language_model
+from foundry import pruning
+from foundry.foreign import ATTRIBUTES, Foreign, Literal, assigned, has, language_model, whole_model
+from foundry.pruning import INTERFACE
 
 _DEFAULTS: dict[str, Literal] = {
     "block_size": 1024,
@@ -27,7 +28,6 @@ _DEFAULTS: dict[str, Literal] = {
     "dropout": 0.0,
     "bias": False,
 }
-_INTERFACE = ("GPT", "GPTConfig")
 _GENERATE = '''\
 @torch.no_grad()
 def generate(self, idx, max_new_tokens, temperature=1.0, top_k=None):
@@ -67,16 +67,18 @@ def adapted(text: str, name: str) -> str:
     """
     tree = ast.parse(text)
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    if all(wanted in classes for wanted in _INTERFACE):
+    if all(wanted in classes for wanted in INTERFACE):
         model = classes["GPT"]
         inherits = any(isinstance(base, ast.Name) and base.id in classes for base in model.bases)
         return text if inherits or has(model, "generate") else _generating(text, model)
+    text = pruning.without_uncalled(text, tree, whole_model(tree, name))
+    tree = ast.parse(text)
     foreign = language_model(tree, name)
     given = set(foreign.sizes) if foreign.constants else set()
-    needed = _needed(text, tree, foreign, given)
-    kept = _pruned(text, tree, needed, given)
-    kept = _renamed(kept, {taken: f"Base{taken}" for taken in _INTERFACE if taken in classes})
-    written = _classes(foreign, set(classes), _derived(needed, given))
+    needed = pruning.needed(text, tree, {foreign.model.name, foreign.settings}, given)
+    kept = pruning.pruned(text, tree, needed, given)
+    kept = _renamed(kept, {taken: f"Base{taken}" for taken in INTERFACE if taken in classes})
+    written = _classes(foreign, set(classes), pruning.derived(needed, given))
     return _importing(kept.rstrip("\n") + "\n\n\n" + written)
 
 
@@ -114,7 +116,7 @@ def _classes(foreign: Foreign, taken: set[str], derived: list[ast.stmt]) -> str:
         for value in [foreign.defaults.get(name, _DEFAULTS[name])]
     )
     base, settings = (
-        f"Base{one}" if one in _INTERFACE and one in taken else one
+        f"Base{one}" if one in INTERFACE and one in taken else one
         for one in (foreign.model.name, foreign.settings)
     )
     return f'''\
@@ -122,7 +124,7 @@ def _classes(foreign: Foreign, taken: set[str], derived: list[ast.stmt]) -> str:
 class GPTConfig:
     """The settings by nanoGPT's names."""
 
-{fields}
+{fields}{_aliases(foreign)}
 
 class GPT({base}):
     """The model above with nanoGPT's interface."""
@@ -132,6 +134,20 @@ class GPT({base}):
         self.longest = config.block_size
 
 {textwrap.indent(_forward(foreign) + _GENERATE.format(block="longest"), " " * 4)}'''
+
+
+def _aliases(foreign: Foreign) -> str:
+    """Write the names that a model reads of settings which no class describes, where they are its own."""
+    if foreign.settings != ATTRIBUTES:
+        return ""
+    written = ""
+    for name, value in foreign.sizes.items():
+        if value == "None":
+            written += f"\n    {name} = None\n"
+        elif value != f"config.{name}":
+            meaning = value.replace("config.", "self.")
+            written += f"\n    @property\n    def {name}(self):\n        return {meaning}\n"
+    return written
 
 
 def _annotation(value: Literal) -> str:
@@ -149,6 +165,8 @@ def _making(foreign: Foreign, settings: str, derived: list[ast.stmt]) -> str:
         items = "".join(f'    "{name}": {value},\n' for name, value in foreign.sizes.items())
         return f"settings = {{\n{items}}}\nsuper().__init__(settings)\n"
     items = "".join(f"    {name}={value},\n" for name, value in foreign.sizes.items())
+    if settings == ATTRIBUTES:
+        return "super().__init__(config)\n"
     if settings:
         return f"settings = {settings}(\n{items})\nsuper().__init__(settings)\n"
     return f"super().__init__(\n{items})\n"
@@ -167,92 +185,12 @@ def _forward(foreign: Foreign) -> str:
     return body and f"{body}\n"
 
 
-def _needed(text: str, tree: ast.Module, foreign: Foreign, given: set[str]) -> list[ast.stmt]:
-    """List the statements that bind what the language model needs, in order."""
-    outer = {
-        table.get_lineno(): _globals(table) for table in symtable.symtable(text, "", "exec").get_children()
-    }
-    wanted = {foreign.model.name, foreign.settings}
-    found: set[ast.stmt] = set()
-    while more := [node for node in tree.body if node not in found and wanted.intersection(_binds(node))]:
-        for node in more:
-            found.add(node)
-            if not _is_given(node, given):
-                wanted |= outer.get(node.lineno, set()) | _reads(node)
-    return [node for node in tree.body if node in found]
-
-
-def _derived(needed: list[ast.stmt], given: set[str]) -> list[ast.stmt]:
-    """List the file's variables that are computed from its sizes."""
-    known, found = set(given), []
-    for node in needed:
-        names = set(assigned(node))
-        if names - given and known & _reads(node):
-            known |= names
-            found.append(node)
-    return found
-
-
-def _pruned(text: str, tree: ast.Module, needed: list[ast.stmt], given: set[str]) -> str:
-    """Leave out what the language model does not need, with the comments right above it."""
-    lines = text.splitlines(keepends=True)
-    for node in tree.body:
-        if _is_given(node, given) or (node not in needed and not _stays(node)):
-            first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])
-            above = first
-            while above > 1 and lines[above - 2].startswith("#"):
-                above -= 1
-            first = above if above > 1 else first  # what the file begins with is about all of it
-            lines[first - 1 : node.end_lineno] = [""] * ((node.end_lineno or 0) - first + 1)
-    return re.sub(r"\n{4,}", "\n\n\n", "".join(lines))
-
-
-def _is_given(node: ast.stmt, given: set[str]) -> bool:
-    """Whether a statement computes a size that GPT is given: from the training text, for one."""
-    literal = isinstance(getattr(node, "value", None), ast.Constant)
-    return not literal and bool(given.intersection(assigned(node)))
-
-
-def _reads(node: ast.stmt) -> set[str]:
-    """Name what a statement reads when it is executed: of a definition, what stands outside its body."""
-    parts: list[ast.AST] = [node]
-    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-        heads = node.bases if isinstance(node, ast.ClassDef) else [node.args]
-        parts = [*heads, *node.decorator_list]
-    return {one.id for part in parts for one in ast.walk(part) if isinstance(one, ast.Name)}
-
-
-def _globals(table: symtable.SymbolTable) -> set[str]:
-    """Name what the body of a definition reads from around it."""
-    own = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
-    return own.union(*map(_globals, table.get_children()))
-
-
-def _stays(node: ast.stmt) -> bool:
-    """Whether a statement stays although nothing needs what it binds."""
-    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    return is_text or (isinstance(node, ast.ImportFrom) and node.module == "__future__")
-
-
-def _binds(node: ast.stmt) -> Iterator[str]:
-    """Yield the names that a statement at the top level defines."""
-    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-        yield node.name
-    elif isinstance(node, (ast.Import, ast.ImportFrom)):
-        yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
-    else:
-        stored = (one for one in ast.walk(node) if isinstance(one, ast.Name))
-        yield from (one.id for one in stored if isinstance(one.ctx, ast.Store))
-
-
 def _importing(text: str) -> str:
     """Import what the added classes use, before the first import."""
     tree = ast.parse(text)
-    bound = {name for node in tree.body for name in _binds(node)}
+    bound = {name for node in tree.body for name in pruning.binds(node)}
     needed = {"dataclass": "from dataclasses import dataclass\n", "torch": "import torch\n"}
     lacking = [line for name, line in needed.items() if name not in bound and re.search(rf"\b{name}\b", text)]
-    if "SimpleNamespace(" in text and "SimpleNamespace" not in bound:
-        lacking.append("from types import SimpleNamespace\n")
     imports = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
     at = next((node.lineno for node in imports if getattr(node, "module", "") != "__future__"), 1)
     lines = text.splitlines(keepends=True)

@@ -12,18 +12,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from foundry.errors import UserError
+from foundry.pruning import is_main, scriptless
 
 
 def bundled(path: Path) -> str:
-    """Return the source at `path` with the files that it imports from its own folder.
+    """Return the source at `path` with the files that it imports from its own folder, without a script.
 
-    A file that imports none of them comes back byte for byte.
+    One that imports none and has no script comes back byte for byte.
 
     Raises:
         UserError: a file cannot be read or parsed, or is imported as a whole; or two define the same name.
     """
     text = read(path)
-    return _Bundle().joined(path, text) if any(_local(path, parsed(text, path))) else text
+    parsed(text, path)
+    text = scriptless(text)
+    return _Bundle().joined(path, text) if any(_local(path, ast.parse(text))) else text
 
 
 def read(path: Path) -> str:
@@ -72,7 +75,7 @@ class _Bundle:
             elif isinstance(node, ast.ImportFrom) and node.module == "__future__":
                 self._futures[ast.unparse(node) + "\n"] = None
                 kept = ""
-            elif not outermost and (_is_docstring(node) or _is_script(node)):
+            elif not outermost and (_is_docstring(node) or is_main(node)):
                 kept = ""
             else:
                 kept = None if self._is_new(node, path) else ""
@@ -136,7 +139,3 @@ def _bound(node: ast.stmt) -> list[tuple[str, str]]:
 
 def _is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
-def _is_script(node: ast.stmt) -> bool:
-    return isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)

@@ -24,6 +24,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {  # of nanoGPT's settings, and what othe
     "dropout": ("drop_rate", "dropout_rate", "p_drop", "embd_pdrop", "resid_pdrop", "attn_pdrop"),
     "bias": ("qkv_bias", "use_bias"),
 }
+ATTRIBUTES = "attributes"  # of settings that no class of the file describes
 _BY_OWN = {own: name for name, others in NAMES.items() for own in (name, *others)}
 _TARGETS = ("targets", "target", "labels", "y")
 
@@ -35,9 +36,7 @@ class Foreign:
     """A language model of another interface."""
 
     model: ast.ClassDef
-    settings: (
-        str  # the class that its settings are an object of; "dict", or nothing where it takes them alone
-    )
+    settings: str  # the class of its settings; "dict", ATTRIBUTES, or nothing where it takes them alone
     sizes: Mapping[str, str]  # what it is made with, by its own name: an expression of nanoGPT's `config`
     defaults: Mapping[str, Literal] = field(default_factory=dict)  # by nanoGPT's names
     constants: bool = False  # whether the sizes are the file's own variables
@@ -74,12 +73,8 @@ class Foreign:
         )
 
 
-def language_model(tree: ast.Module, name: str) -> Foreign:
-    """Find the language model of a file, and say how it is made.
-
-    Raises:
-        UserError: there is none, or it needs something that has no name in nanoGPT's settings.
-    """
+def whole_model(tree: ast.Module, name: str) -> ast.ClassDef:
+    """Find the language model of a file. Raises UserError if there is none."""
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     whole = [node for node in classes.values() if _is_whole(node, classes)]
     if not whole:
@@ -88,7 +83,17 @@ def language_model(tree: ast.Module, name: str) -> Foreign:
             f"model file {name!r} defines no language model: no GPT with a GPTConfig, and no Module with an "
             f"Embedding and a forward that no other class makes; classes in it: {found}"
         )
-    model = whole[-1]
+    return whole[-1]
+
+
+def language_model(tree: ast.Module, name: str) -> Foreign:
+    """Find the language model of a file, and say how it is made.
+
+    Raises:
+        UserError: there is none, or it needs something that has no name in nanoGPT's settings.
+    """
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    model = whole_model(tree, name)
     arguments = _arguments(method(model, "__init__"))
     alone = [own for own, default in arguments.items() if default is ...]
     if not arguments:
@@ -100,7 +105,9 @@ def language_model(tree: ast.Module, name: str) -> Foreign:
             fields = _fields(config)
             return Foreign(model, config.name, _mapped(fields, config.name), _renamed(fields))
         keys, kind = _keys(tree, alone[0])
-        return Foreign(model, kind, _mapped(dict.fromkeys(keys, ...), model.name))
+        unset = dict.fromkeys((key for key in keys if key in _may_be_none(tree, alone[0])), "None")
+        known = dict.fromkeys((key for key in keys if key in _BY_OWN or key not in unset), ...)
+        return Foreign(model, kind, unset | _mapped(known, model.name))
     return Foreign(model, "", _mapped(arguments, model.name), _renamed(arguments))
 
 
@@ -163,15 +170,28 @@ def _keys(tree: ast.Module, config: str) -> tuple[list[str], str]:
     """List what a file reads of its settings by name, and say whether they are a dict."""
     items: dict[str, None] = {}
     attributes: dict[str, None] = {}
+    called = {node.func for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
         value = getattr(node, "value", None)
         if not (isinstance(value, ast.Name) and value.id == config):
             continue
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
             items[str(node.slice.value)] = None
-        elif isinstance(node, ast.Attribute):
+        elif isinstance(node, ast.Attribute) and node not in called:
             attributes[node.attr] = None
-    return (list(items), "dict") if items else (list(attributes), "SimpleNamespace")
+    return (list(items), "dict") if items else (list(attributes), ATTRIBUTES)
+
+
+def _may_be_none(tree: ast.Module, config: str) -> set[str]:
+    """Name the settings that a file asks whether they are None."""
+    return {
+        node.left.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare)
+        and isinstance(node.ops[0], (ast.Is, ast.IsNot))
+        and isinstance(node.left, ast.Attribute)
+        and ast.unparse(node.left.value) == config
+    }
 
 
 def _constants(tree: ast.Module) -> dict[str, object]:

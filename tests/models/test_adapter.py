@@ -82,6 +82,43 @@ class Model(nn.Module):
         return self.out(self.drop(self.mlp(self.tokens(in_idx))))
 '''
 
+ATTRIBUTES = '''\
+"""Settings that no class describes, and ways to make a model that a candidate may not have."""
+import torch
+from torch import nn
+from torch.nn import functional as F
+from words.settings import Node
+
+
+class Words(nn.Module):
+    @staticmethod
+    def default_settings():
+        settings = Node()
+        settings.preset = "small"
+        return settings
+
+    def __init__(self, config):
+        super().__init__()
+        assert (config.preset is not None) != (config.n_embd is not None)
+        if config.preset is not None:
+            config.update(config.preset)
+        self.tokens = nn.Embedding(config.vocab_size, config.n_embd)
+        nn.init.normal_(self.tokens.weight, std=0.02)
+        self.drop = nn.Dropout(config.embd_pdrop)
+
+    @classmethod
+    def from_pretrained(cls, name):
+        from transformers import AutoModel
+
+        return cls(AutoModel.from_pretrained(name).config)
+
+    def forward(self, idx, targets=None):
+        logits = self.drop(self.tokens(idx)) @ self.tokens.weight.T
+        if targets is None:
+            return logits, None
+        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+'''
+
 
 def gated(source: str) -> gates.Failure | None:
     return gates.check(gates.Subject(source=source, model_args=ARGS, batch_size=4))
@@ -123,6 +160,25 @@ def test_the_script_around_a_model_is_left_out() -> None:
     assert model.generate(idx, 3, top_k=1).shape == (2, 8)
 
 
+def test_the_script_around_a_gpt_is_left_out(tmp_path: Path) -> None:
+    """With the methods that only the script calls, and what they alone need; tables that are filled stay."""
+    model = (SOURCES / "einsum.txt").read_text("utf-8")
+    method = "    def optimizer(self):\n        return os.environ.get(RATE)\n\n    def forward(self, idx"
+    table = "SIZES = {}\nfor n in (1, 2):\n    SIZES[n] = n\n\n\n"
+    config = "@dataclass\nclass GPTConfig:\n    size: int = SIZES[1]\n"
+    whole = model.replace("@dataclass\nclass GPTConfig:\n", table + config)
+    assert whole.count("    def forward(self, idx") == 1
+    script = whole.replace("    def forward(self, idx", method)
+    script = script.replace("import torch\n", "import os\nfrom helper import helped\n\nimport torch\n", 1)
+    script += (
+        '\nRATE = "rate"\nmodel = GPT(GPTConfig())\nfor step in range(helped()):\n    model.optimizer()\n'
+    )
+    script += 'if __name__ == "__main__":\n    SIZES = {1: 2}\n'
+    path = tmp_path / "train.py"
+    path.write_text(script, "utf-8")
+    assert read_model(str(path)).split() == whole.split()
+
+
 def test_settings_in_a_dict_and_logits_alone() -> None:
     source = adapted(DICT, "model.py")
     args = {name: ARGS[name] for name in ("vocab_size", "block_size", "n_embd")}
@@ -131,6 +187,18 @@ def test_settings_in_a_dict_and_logits_alone() -> None:
     model = build_model(load_module(source), args | {"bias": True})
     assert model.mlp[0].bias is not None
     assert model.mlp[0].out_features == 128
+
+
+def test_settings_that_no_class_describes() -> None:
+    source = adapted(ATTRIBUTES, "model.py")
+    args = {name: ARGS[name] for name in ("vocab_size", "block_size", "n_embd")}
+    assert gates.check(gates.Subject(source=source, model_args=args, batch_size=4)) is None
+    assert "Node" not in source
+    assert "from_pretrained" not in source
+    assert (
+        "    preset = None\n\n    @property\n    def embd_pdrop(self):\n        return self.dropout\n"
+        in source
+    )
 
 
 def test_what_has_no_name_there_is_asked_for() -> None:
