@@ -59,9 +59,9 @@ def main() -> None:
         "--experiments",
         nargs="+",
         default=["baseline"],
-        help="of experiments/, each of its own size and length",
+        help="of experiments/, each of its own size and length; with settings, as in "
+        "baseline:training.dtype=bfloat16,training.compile=true (nanoGPT's is float32)",
     )
-    parser.add_argument("--dtype", help="of ours (default: what the experiment says); nanoGPT's is float32")
     parser.add_argument("--updates", type=int, help="of the recipe, instead of its own number")
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
@@ -155,7 +155,8 @@ def loss_of(model: torch.nn.Module, data: dataset.Dataset, block_size: int) -> f
 
 def ours(options: argparse.Namespace, name: str, folder: Path, seed: int) -> Measured:
     """Run `foundry train` on the same text."""
-    out = folder / f"{name}-{seed}"
+    name, _, changes = name.partition(":")
+    out = Path(tempfile.mkdtemp(dir=folder))
     settings = [f"data.dataset={options.text.resolve()}", "data.split=nanogpt"]
     if name == "baseline":
         recipe = recipe_of(options)
@@ -166,8 +167,7 @@ def ours(options: argparse.Namespace, name: str, folder: Path, seed: int) -> Mea
         settings += [f"training.warmup_iters={min(100, steps // 2)}"]
     else:
         settings += ["training.eval_interval=1000000"]
-    if options.dtype:
-        settings.append(f"training.dtype={options.dtype}")
+    settings += changes.split(",") if changes else []
     experiment = ROOT / "experiments" / f"{name}.yaml"
     command = [sys.executable, "-m", "foundry.train", str(experiment), *settings]
     _, wall, memory = timed([*command, "--threads", "1", "--seed", str(seed), "--out", str(out)], ROOT)
