@@ -15,9 +15,11 @@ from foundry.data.conversations.rows import evaluation
 from foundry.data.conversations.turns import IGNORED, Turns
 from foundry.data.splits import Split
 
+TOKENS = 2048  # of a batch
+
 
 def of_split(
-    model: nn.Module, split: Split, *, block_size: int, tokens_per_batch: int = 2048
+    model: nn.Module, split: Split, *, block_size: int, tokens_per_batch: int = TOKENS
 ) -> tuple[float, float]:
     """Return nats per token and bits per byte over all that counts in a split.
 
@@ -30,7 +32,7 @@ def of_split(
     return in_bits(_mean(model, batches), split, split)
 
 
-def batches_of(split: Split, *, block_size: int, tokens_per_batch: int = 2048) -> Iterator[Batch]:
+def batches_of(split: Split, *, block_size: int, tokens_per_batch: int = TOKENS) -> Iterator[Batch]:
     """Walk once through what counts in a split: inputs and targets, -100 where nothing is asked."""
     if isinstance(split, Turns):
         return evaluation(split, block_size=block_size, tokens_per_batch=tokens_per_batch)
@@ -49,7 +51,7 @@ def in_bits(loss: float, split: Split, unit: Split) -> tuple[float, float]:
     return loss * (counted / _counted(unit)), bits_per_byte(loss, counted, split.n_bytes)
 
 
-def cross_entropy(model: nn.Module, tokens: Ids, *, block_size: int, tokens_per_batch: int = 2048) -> float:
+def cross_entropy(model: nn.Module, tokens: Ids, *, block_size: int, tokens_per_batch: int = TOKENS) -> float:
     """Return nats per token over all of `tokens` (n,), in windows of block_size.
 
     Raises:

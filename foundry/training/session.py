@@ -128,7 +128,9 @@ class Session:
     def _evaluate(self, train_loss: float, tokens_per_second: float) -> None:
         """Score the model in float32, every process the whole split; what the first one finds counts."""
         split = self.dataset.splits["val_search"]
-        found = score.of_split(self.model, split, block_size=self.experiment.block_size)
+        training, block_size = self.experiment.training, self.experiment.block_size
+        at_once = min(score.TOKENS, training.batch_size * block_size)  # no more memory than an update takes
+        found = score.of_split(self.model, split, block_size=block_size, tokens_per_batch=at_once)
         loss, bits = (distributed.first_says(self.world, figure) for figure in found)
         evaluation = Evaluation(
             step=self.step,

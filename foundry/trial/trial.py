@@ -93,7 +93,7 @@ class _Trial:
         """Refuse what is larger than a run allows, and what cannot make one update within the rung."""
         needed, given, unit = self.cost.per_step(self.job.unit), self.job.until, self.job.unit
         if unit != "tokens" and needed > given:
-            reason = f"one update takes {needed / given:.3g} times the {unit} that its rung has"
+            reason = f"one update takes {needed / given:.5g} times the {unit} that its rung has"
             return Rejected(gate="budget", reason=reason)
         for name, most in self.job.bounds.items():
             if (value := getattr(self.cost, name)) > most:
