@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.faults import judge, page, referee, resuming
-from benchmarks.faults.gallery import FAULTS, Fault, sources
+from benchmarks.faults.gallery import FAULTS, INNOCENTS, Fault, sources
 from benchmarks.faults.referee import Contestant
 from benchmarks.faults.task import Task
 from foundry.data import dataset
@@ -64,6 +64,8 @@ class Bench:
         """Run one contestant against one fault, if that is not known; once more if an innocent is lost."""
         key = judge.key(contestant.title, fault)
         body = self.found.get(key) or self._run(contestant, fault)
+        if not fault.name and len(body["scores"]) < INNOCENTS:  # all else is compared with this
+            raise SystemExit(f"{contestant.title} scores no innocents where there is no fault: {body['said']}")
         missing = judge.lost(self.found, contestant.title, fault, body)
         if missing and "repeated" not in body:
             second = self._run(contestant, fault)
