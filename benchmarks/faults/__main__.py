@@ -65,7 +65,9 @@ class Bench:
         key = judge.key(contestant.title, fault)
         body = self.found.get(key) or self._run(contestant, fault)
         if not fault.name and len(body["scores"]) < INNOCENTS:  # all else is compared with this
-            raise SystemExit(f"{contestant.title} scores no innocents where there is no fault: {body['said']}")
+            raise SystemExit(
+                f"{contestant.title} scores no innocents where there is no fault: {body['said']}"
+            )
         missing = judge.lost(self.found, contestant.title, fault, body)
         if missing and "repeated" not in body:
             second = self._run(contestant, fault)

@@ -27,6 +27,7 @@ from population.orders import Gene, Menu
 from population.settings import Settings
 
 LEDGER = "ledger.sqlite"
+GENTLE = (1, 2, 3)  # edits of a birth where weights are pretrained: many leave little of what they know
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +138,8 @@ def plan_run(
         raise unknown("operator", wrong, known)
     _check_names(search)
     search["tokens"] = search.pop("tokens", None) or parsed.training.max_iters * parsed.tokens_per_step
+    if parsed.checkpoint is not None:
+        search.setdefault("sizes", GENTLE)
     settings = Settings(**search, update=parsed.tokens_per_step)
     if settings.tokens // settings.share(0) < parsed.tokens_per_step:
         least = parsed.tokens_per_step * settings.eta ** (settings.height - 1)

@@ -84,6 +84,8 @@ def test_a_run_begins_with_a_model_of_the_zoo(folder: Path) -> None:
     assert "class GPT" in plan.model
     plain = plan_run(experiment_path=str(EVOLVE), init_from=str(folder), generations=1)
     assert parse(plain.experiment).checkpoint == str(folder)
+    from_scratch = plan_run(experiment_path=str(EVOLVE), generations=1)
+    assert max(plain.search.sizes) < max(from_scratch.search.sizes)
 
 
 def test_a_model_given_as_a_seed_is_told_its_option(capsys: pytest.CaptureFixture[str]) -> None:
