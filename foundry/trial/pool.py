@@ -123,6 +123,7 @@ class Pool:
         except subprocess.TimeoutExpired:
             self._server.kill()
             self._server.wait()
+        _kill_group(self._server.pid)
         self._complaints.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -160,8 +161,13 @@ class Pool:
     def _messages(self, timeout: float) -> Iterator[dict[str, Any]]:
         with selectors.DefaultSelector() as selector:
             selector.register(self._connection, selectors.EVENT_READ)
-            if not selector.select(timeout):
-                return
+            silent = not selector.select(timeout)
+        if silent:
+            # bwrap that is killed while it sets itself up leaves a child that waits for it for ever, and that
+            # holds the other end
+            if self._server.poll() is not None:
+                self._relaunch()
+            return
         try:
             received = self._connection.recv(1 << 20)
         except ConnectionError:
@@ -185,6 +191,7 @@ class Pool:
         self._connection.close()
         self._server.wait()
         self._kill_trials()
+        _kill_group(self._server.pid)
         time.sleep(self._deaths_in_a_row - 1)
         self._launch()
         for name in self._running:
@@ -193,9 +200,14 @@ class Pool:
     def _kill_trials(self) -> None:
         for running in self._running.values():
             if running.pid is not None:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(running.pid, signal.SIGKILL)
+                _kill_group(running.pid)
                 running.pid = None
+
+
+def _kill_group(pid: int) -> None:
+    """Kill what is left of the group of processes that one has begun, if there is any."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _is_doubtful(outcome: Outcome) -> bool:

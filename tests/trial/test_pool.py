@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from trial_helpers import STEP, outcomes
 
+from foundry.sandbox import system
 from foundry.trial.job import Job, Limits
 from foundry.trial.outcome import Crashed, Diverged, Outcome, OutOfMemory, Rejected, Scored, TimedOut
 from foundry.trial.pool import Pool
 
+PIDFD_GETFD = 438  # of all architectures, pidfd_getfd(2)
 FORWARD = "        T = idx.size(1)\n"
 
 
@@ -147,6 +150,23 @@ def test_trials_outlive_their_server(pool: Pool, job: Job) -> None:
     while not found:
         found.update(pool.finished(timeout=1))
     assert loss_of(found["a"]) == expected
+
+
+@pytest.mark.skipif(not system.LINUX, reason="takes a copy of another process's socket")
+def test_a_server_is_missed_although_its_end_of_the_socket_stays_open(job: Job, tmp_path: Path) -> None:
+    """As by a child of bwrap, which waits for ever to be set up if bwrap is killed meanwhile."""
+    with Pool(1, checkpoints=tmp_path, sandbox="process") as pool:
+        expected = loss_of(outcomes(pool, before=job)["before"])
+        copies = [
+            system.call(PIDFD_GETFD, os.pidfd_open(pid), int(link.name), 0)
+            for pid in {pool.server_pid, *descendants(pool.server_pid)}
+            for link in Path(f"/proc/{pid}/fd").iterdir()
+            if str(link.readlink()).startswith("socket:")
+        ]
+        os.kill(pool.server_pid, signal.SIGKILL)
+        assert loss_of(outcomes(pool, after=job)["after"]) == expected
+        for descriptor in copies:
+            os.close(descriptor)
 
 
 def finish(pool: Pool) -> Iterator[tuple[str, Outcome]]:
