@@ -164,9 +164,9 @@ def _making(foreign: Foreign, settings: str, derived: list[ast.stmt]) -> str:
     if settings == "dict":
         items = "".join(f'    "{name}": {value},\n' for name, value in foreign.sizes.items())
         return f"settings = {{\n{items}}}\nsuper().__init__(settings)\n"
-    items = "".join(f"    {name}={value},\n" for name, value in foreign.sizes.items())
     if settings == ATTRIBUTES:
         return "super().__init__(config)\n"
+    items = "".join(f"    {name}={value},\n" for name, value in foreign.sizes.items())
     if settings:
         return f"settings = {settings}(\n{items})\nsuper().__init__(settings)\n"
     return f"super().__init__(\n{items})\n"
