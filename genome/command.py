@@ -1,12 +1,13 @@
 """Run git in a fixed environment: no user configuration, no hooks, no variables of a calling hook."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from genome.failures import ArenaError, explain
+from genome.failures import ArenaError, KilledError, explain
 
 IDENTITY = "Foundry <foundry@localhost>"
 EPOCH = 1_577_836_800  # 2020-01-01 00:00:00 +0000; candidate n is dated n seconds later
@@ -47,27 +48,36 @@ class Git:
             stdin=stdin,
             folder=self.directory,
         )
-        if done.returncode < 0:
-            raise ArenaError(
-                f"git {arguments[0]} was killed in {self.place} (signal {-done.returncode}): "
-                "run foundry doctor --repair, then go on with the run"
-            )
         if done.returncode != 0:
             complaint = os.fsdecode(done.stderr)
             raise ArenaError(explain(complaint, command=arguments[0], place=self.place))
         return done.stdout
 
+    def succeeds(self, *arguments: str, stdin: bytes = b"") -> bool:
+        """Say whether git finds nothing to complain of; KilledError where it was kept from saying."""
+        try:
+            self.run(*arguments, stdin=stdin)
+        except KilledError:
+            raise
+        except ArenaError:
+            return False
+        return True
+
 
 def call(
     arguments: list[str], *, environment: Mapping[str, str], stdin: bytes = b"", folder: Path | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run git to its end, whatever its exit status; ArenaError where there is no git.
+    """Run git to its end, whatever its exit status.
 
     Ctrl-C is held back meanwhile: it stops the loop, never a transaction half way.
+
+    Raises:
+        ArenaError: there is no git.
+        KilledError: it was killed before it could say anything.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return subprocess.run(
+        done = subprocess.run(
             ["git", *arguments],
             input=stdin,
             capture_output=True,
@@ -82,6 +92,17 @@ def call(
         raise ArenaError("git was not found on the PATH: install git 2.28 or newer") from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if done.returncode < 0:
+        raise KilledError(
+            f"git {_command_of(arguments)} was killed (signal {-done.returncode}): "
+            "run foundry doctor --repair if there is a run, then go on"
+        )
+    return done
+
+
+def _command_of(arguments: list[str]) -> str:
+    """Return the first word that is neither an option nor the value of one."""
+    return next(word for word in arguments if re.fullmatch("[a-z][a-z-]+", word))
 
 
 def fixed_environment() -> dict[str, str]:

@@ -22,6 +22,10 @@ class ArenaError(ValueError):
     """The arena cannot be used as asked: one sentence that names the thing and the remedy."""
 
 
+class KilledError(ArenaError):
+    """A git was killed: that says nothing about the arena."""
+
+
 def explain(complaint: str, *, command: str, place: Path) -> str:
     """Turn what git wrote on its standard error into a sentence for the user."""
     if "No space left on device" in complaint or ("write" in complaint and _is_full(place)):

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 from genome.command import Git, call, fixed_environment
-from genome.failures import ArenaError
 from genome.fault import Fault
 from genome.repository import Repository
 from genome.skeleton import is_foundrys, put_aside
@@ -61,9 +60,7 @@ def _index(repository: Repository) -> Iterator[Fault]:
     git, path = Git(repository.directory), repository.directory / "index"
     if not (repository.ours and path.is_file()):
         return
-    try:
-        git.run("ls-files", "--cached")
-    except ArenaError:
+    if not git.succeeds("ls-files", "--cached"):
         mend = partial(_new_index, git, path)
         yield Fault(what="the index cannot be read", remedy="read it from HEAD", mend=mend)
 
@@ -106,13 +103,8 @@ def _incomplete(git: Git) -> list[str]:
 
 
 def _walks(git: Git, names: list[str]) -> bool:
-    try:
-        git.run(
-            "rev-list", "--objects", "--quiet", "--stdin", stdin=os.fsencode("".join(f"{n}\n" for n in names))
-        )
-    except ArenaError:
-        return False
-    return True
+    heads = os.fsencode("".join(f"{name}\n" for name in names))
+    return git.succeeds("rev-list", "--objects", "--quiet", "--stdin", stdin=heads)
 
 
 def _delete(git: Git, name: str) -> None:

@@ -27,11 +27,8 @@ class Mending:
         """Return the candidate that a commit is, branch or no branch; None where not all of it is there."""
         if not re.fullmatch(r"[0-9a-f]{40}", commit) or not self._has(commit):
             return None
-        try:
-            self._git.run("rev-list", "--objects", "--quiet", commit)
-        except ArenaError:  # its files are not all there
-            return None
-        return read_commit(self._git, commit)
+        whole = self._git.succeeds("rev-list", "--objects", "--quiet", commit)
+        return read_commit(self._git, commit) if whole else None
 
     def remake(self, candidate: Candidate, *, rejected: bool) -> None:
         """Give a candidate its ref again."""

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from genome import Arena, ArenaError
+from genome import Arena, ArenaError, integrity
 from genome.failures import explain, writing_to
+from genome.repository import locate_repository
 
 
 def test_no_git(tmp_path, monkeypatch):
@@ -28,6 +29,43 @@ def test_an_old_git(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{stand_in.parent}:{os.environ['PATH']}")
     with pytest.raises(ArenaError, match=r"git version 2\.20\.1 is too old: install git 2\.28 or newer"):
         Arena.open(tmp_path)
+
+
+def kill_git_at(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a git die by SIGKILL when it is told to do one thing, and do everything else."""
+    real = shutil.which("git")
+    stand_in = folder / "bin" / "git"
+    stand_in.parent.mkdir()
+    stand_in.write_text(f'#!/bin/sh\ncase " $* " in *" {command} "*) kill -9 $$;; esac\nexec {real} "$@"\n')
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stand_in.parent}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize("command", ["version", "rev-parse", "config"])
+def test_a_git_that_is_killed_says_nothing_about_the_repository(command, arena, tmp_path, monkeypatch):
+    arena.close()
+    kill_git_at(command, tmp_path, monkeypatch)
+    with pytest.raises(ArenaError, match=rf"^git {command} was killed \(signal 9\): run foundry doctor"):
+        Arena.open(arena.path)
+
+
+def test_a_git_that_is_killed_leaves_no_half_an_arena(tmp_path, monkeypatch):
+    kill_git_at("init", tmp_path, monkeypatch)
+    with pytest.raises(ArenaError, match=r"^git init was killed"):
+        Arena.create(tmp_path / "arena")
+    assert not (tmp_path / "arena").exists()
+
+
+@pytest.mark.parametrize("command", ["fsck", "rev-list", "ls-files"])
+def test_what_a_killed_git_has_not_said_is_no_fault(command, arena, seed_files, tmp_path, monkeypatch):
+    arena.plant(seed_files, seed=0)
+    arena.close()
+    lost = next((arena.path / ".git" / "objects").glob("??/*"))
+    lost.unlink()
+    assert list(integrity.faults(locate_repository(arena.path)))
+    kill_git_at(command, tmp_path, monkeypatch)
+    with pytest.raises(ArenaError, match=rf"^git {command} was killed"):
+        list(integrity.faults(locate_repository(arena.path)))
 
 
 def test_no_repository(tmp_path, monkeypatch):
