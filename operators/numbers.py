@@ -74,6 +74,8 @@ RANGES: Mapping[str, Range] = dict(
     )
 )
 
+OF_THE_MODEL = frozenset({"rope_theta", "ffn_ratio"})  # the others are settings of its training
+
 
 def present(source: Source) -> dict[str, float]:
     """Return the numbers that a source states and uses, by name."""

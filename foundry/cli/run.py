@@ -10,6 +10,7 @@ from typing import Any
 
 import operators
 from foundry.cli.experiment_text import absolute, with_value
+from foundry.cli.genes import around, from_scratch
 from foundry.cli.prepared import prepare, read_text
 from foundry.data import dataset
 from foundry.errors import UserError, unknown
@@ -23,7 +24,7 @@ from population.archive import OBJECTIVES
 from population.ledger import Ledger, LedgerError
 from population.ledger_file import DOCTOR
 from population.ledger_shape import require_run
-from population.orders import Gene, Menu
+from population.orders import Menu
 from population.settings import Settings
 
 LEDGER = "ledger.sqlite"
@@ -47,11 +48,9 @@ class Plan:
     @property
     def menu(self) -> Menu:
         """What births may be made of."""
-        genes = {
-            name: Gene(low=own.low, high=own.high, log=own.log, whole=own.whole)
-            for name, own in numbers.RANGES.items()
-        }
         present = numbers.present(Source(self.model, self.experiment))
+        pretrained = experiment.parse(self.experiment).checkpoint is not None
+        genes = around(present) if pretrained else from_scratch()
         return Menu(operators=self.operators, genes=genes, numbers=present)
 
     @property

@@ -7,16 +7,14 @@ import json
 import os
 import shlex
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from foundry.cli.edge import guarded
 from foundry.cli.prepared import Prepared, prepare, read_text
+from foundry.cli.progress import progress_bar
 from foundry.errors import UserError
 from foundry.training import folder as folders
 from foundry.training.world import World
@@ -54,41 +52,40 @@ def _train(options: argparse.Namespace, world: World) -> int:
         world.require(ready.experiment.training)
         with ExitStack() as stack:
             session = _session(options, ready, world, stack)
-            return _run(session, options, Console(quiet=not world.first))
+            return _run(session, options, print if world.first else _silent)
     except UserError:
         if world.local_rank == 0 or options.debug:
             raise
         return 2  # said once on each machine
 
 
-def _run(session: Session, options: argparse.Namespace, console: Console) -> int:
-    console.print(
+def _silent(*_: object) -> None:
+    """Take the place of print in all processes but the first."""
+
+
+def _run(session: Session, options: argparse.Namespace, say: Callable[[str], None]) -> int:
+    say(
         f"{session.experiment.name}: {session.params:,} parameters, {session.total} updates of "
-        f"{session.experiment.tokens_per_step} tokens, in {session.folder}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
+        f"{session.experiment.tokens_per_step} tokens, in {session.folder}"
     )
-    if session.inherited:
-        console.print(session.inherited, highlight=False, markup=False)
-    for note in (*session.dataset.notes, *session.fitted.notes):
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    for note in (session.inherited, *session.dataset.notes, *session.fitted.notes):
+        if note:
+            say(note)
     if session.inherited and session.step == 0:
-        console.print(_at_first(session), highlight=False)
-    if _watch(session, console):
+        say(_at_first(session))
+    if _watch(session, say):
         session.save()
-        console.print(f"Stopped at update {session.step} of {session.total}; go on with:", highlight=False)
-        again = _again(options, session.world)
-        console.print(f"  {again}", highlight=False, markup=False, soft_wrap=True)
+        say(f"Stopped at update {session.step} of {session.total}; go on with:")
+        say(f"  {_again(options, session.world)}")
         return 130
     best = session.record.best
     assert best is not None
-    console.print(
-        f"best validation loss {best.val_loss:.4f} at update {best.step}; a sample:\n", highlight=False
-    )
+    say(f"best validation loss {best.val_loss:.4f} at update {best.step}; a sample:\n")
     from foundry.cli.specimen import specimen
+    from foundry.training import pages
 
-    console.print(specimen(session), highlight=False, markup=False)
+    pages.give_back()
+    say(specimen(session))
     return 0
 
 
@@ -141,32 +138,22 @@ def _session(options: argparse.Namespace, ready: Prepared, world: World, stack: 
     return session
 
 
-def _watch(session: Session, console: Console) -> bool:
-    """Train with a progress bar, or a line per evaluation where there is no terminal; say whether stopped."""
+def _watch(session: Session, say: Callable[[str], None]) -> bool:
+    """Train with a progress bar and a line per evaluation; say whether it was stopped."""
     from foundry.training import distributed
     from foundry.training.loop import DivergedError
 
-    columns = (
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TextColumn("loss {task.fields[loss]:.4f}"),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
     shown = len(session.record.evaluations)
     with (
-        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
+        progress_bar(session.total, session.step) as advance,
         _interrupts(again=session.world.size > 1) as asked,
     ):
-        bar = progress.add_task("", total=session.total, completed=session.step, loss=float("nan"), rate="")
         try:
             for step, loss in session.updates():
-                progress.update(bar, completed=step, loss=loss)
+                advance(completed=step, loss=loss)
                 for evaluation in session.record.evaluations[shown:]:
-                    progress.update(bar, rate=f"{evaluation.tokens_per_second:,.0f} tok/s")
-                    progress.console.print(_line(evaluation), highlight=False)
+                    advance(rate=f"{evaluation.tokens_per_second:,.0f} tok/s")
+                    say(_line(evaluation))
                 shown = len(session.record.evaluations)
                 if distributed.first_says(session.world, bool(asked)):
                     return step < session.total

@@ -1,7 +1,7 @@
 """Does a trained model still do what the gates have seen: look at no later token, and at no other row?
 
-While a model is scored, some rows of every batch are noted. In the end a twin, made anew in a process of its
-own with nothing but the same weights, is asked about these rows again, mixed with those of other batches, and
+While a model is scored, a row of every batch is noted. In the end a twin, made anew in a process of its own
+with nothing but the same weights, is asked about these rows again, mixed with those of other batches, and
 half of them cut off at some place, with other tokens behind it. What it says up to there must be what the
 model said. The two cannot agree on anything in between, so neither memory of what was asked, nor knowing that
 this is the second time, nor cheating in a few batches only helps.
@@ -65,10 +65,10 @@ class Auditor:
         self._noted: list[Noted] = []
 
     def look(self, inputs: Tensor, logits: Tensor) -> None:
-        """Note whole rows of an answer and beginnings of rows; of all batches together, enough for one."""
+        """Note a whole row of an answer or the beginning of one, by chance; more where batches are few."""
         rows, time = inputs.shape
-        pairs = math.ceil(rows / (2 * self._batches))
-        for place in (length for _ in range(pairs) for length in (time, 1 + self._below(max(1, time - 1)))):
+        for _ in range(max(1, rows // self._batches)):
+            place = time if self._below(2) else 1 + self._below(max(1, time - 1))
             anywhere = torch.randint(place, (_POSITIONS,), generator=self._generator)
             positions = torch.cat((torch.arange(max(0, place - _POSITIONS), place), anywhere))
             row = self._below(rows)
@@ -100,10 +100,12 @@ class Auditor:
 
     def _diagnosis(self, wrong: Sequence[Noted], twin: Ask) -> Rejected:
         first = min(wrong, key=lambda noted: noted.place < noted.time)  # a whole row, if there is one
+        beside_others = self._others(first.batch)
+        beside_others[first.row] = first.batch[first.row]
         if (apart := first.apart(twin(first.batch)[first.row])) > self._same:
             reason = f"a twin with the same weights is {apart:.2g} nats apart"
             return Rejected(gate=f"state dict{AT_SCORING}", reason=reason)
-        if first.place == first.time:
+        if first.place == first.time or first.apart(twin(beside_others)[first.row]) > self._same:
             reason = "what it says of a row changes when other rows of its batch do"
             return Rejected(gate=f"batch independence{AT_SCORING}", reason=reason)
         reason = f"what it says up to position {first.place - 1} changes when later tokens do"

@@ -170,6 +170,7 @@ class Examiner:
         for (inputs, targets), logits in zip(batches, answers, strict=True):
             sum_of.add(logits, targets)
             auditor.look(inputs, logits)
+        self._scored.close()  # it ends while its twin is asked
         if not math.isfinite(sum_of.mean):
             raise RefusedError(Diverged(step=steps))
         _await(self._twin)

@@ -71,7 +71,7 @@ class Running:
         except BlockingIOError:
             return True
         self._heard += received
-        self._silent = not received
+        self._silent = not received or bool(_last(self._heard))  # after its last word it takes time to end
         # Each is forked from here and executes the source for itself. One that did so for both, and then
         # forked the other, would save a twentieth of a second and spoil the audit: a pipe that the source
         # opens at its import survives a fork, and through it the two could agree on what to say.

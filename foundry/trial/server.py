@@ -12,6 +12,7 @@ The trainee gates and trains (trial.py); the examiner holds the data and compute
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import selectors
@@ -148,6 +149,7 @@ def main(argv: list[str]) -> int:
     with socket.socket(fileno=int(descriptor)) as connection:
         preload()
         confine.rehearse(level)
+        gc.freeze()  # or a collection in a fork would look at, and so copy, all that was imported
         keeper = Keeper(experiment[0] if experiment else None, leave=connection)
         Server(connection, keeper, Confinement(level, numbers_hold)).serve()
     return 0
