@@ -35,11 +35,16 @@ def save(
     Tensors of the model that `leave_out` names are not written: those that do not change, say.
     All processes of the world must call it, for each may hold a part; the first one writes.
     """
-    own = {}
+    own: dict[str, Tensor] = {}
+    places: set[int] = set()
     for name, tensor in _everything(model, optimizers, leave_out).items():
         full = whole(tensor.detach())
-        if world.first:  # copies, for two views of one table share memory, which safetensors refuses
-            own[name] = full.to("cpu", copy=True, memory_format=torch.contiguous_format)
+        if world.first:
+            full = full.cpu().contiguous()
+            place = full.untyped_storage().data_ptr()
+            # two views of one table share memory, which safetensors refuses
+            own[name] = full.clone() if place in places else full
+            places.add(place)
     if world.first:
         _write(
             path,

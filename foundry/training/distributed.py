@@ -8,9 +8,6 @@ from collections.abc import Iterator
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from foundry.errors import UserError
@@ -69,6 +66,9 @@ class _Replica(DistributedDataParallel):
 
 def shard(model: nn.Module, world: World, device: torch.device) -> None:
     """Keep a part of every parameter in each process (FSDP2); a block is whole only while it computes."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
     mesh = init_device_mesh(device.type, (world.size,))
     for module in (*blocks(model), model):
         # the model itself, too: by default it would stay whole after an evaluation, its parts out of reach
@@ -83,12 +83,16 @@ def synchronise(world: World, model: nn.Module, now: bool) -> None:
 
 def whole(tensor: Tensor) -> Tensor:
     """Return all of a tensor, gathered from the processes where it is shared out; all must ask."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    gather = getattr(tensor, "full_tensor", None)  # of a DTensor, whose import takes what eager.py saves
+    return gather() if gather else tensor
 
 
 def shared_like(tensor: Tensor, example: Tensor) -> Tensor:
     """Return this process's part of a whole tensor, placed and shared out as the example is."""
     tensor = tensor.to(example.device)
-    if not isinstance(example, DTensor):
+    if not hasattr(example, "full_tensor"):
         return tensor
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    assert isinstance(example, DTensor)
     return distribute_tensor(tensor, example.device_mesh, example.placements, src_data_rank=None)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from foundry.keyed import seed_for
+from foundry.training import eager
 
 _RESETS = {"zero_", "fill_", "copy_"}
 
@@ -37,6 +38,7 @@ class _Call:
         self.func(tensor.as_strided(*self.view), *self.args, **{**self.kwargs, **random})
 
 
+@eager.mode
 class _Journal(TorchDispatchMode):
     """Key first draws by their shapes; remember for each memory its random fills and the arithmetic after."""
 

@@ -167,17 +167,15 @@ def _kept(model: nn.Module, block_size: int, kv_cache: str) -> int | None:
 
 def _of_optimizers(model: nn.Module, training: Training) -> tuple[int, float]:
     """Return FLOPs and work of one step; AdamW's is priced as fused, of which the meta device has none."""
+    work = 0.0
     with FlopCounterMode(display=False) as counter:
-        work = 0.0
         for optimizer in loop.build_optimizers(model, training):
-            fused = [group for group in optimizer.param_groups if group.get("fused")]
-            for group in fused:
-                group["fused"] = False
-            with _Work() as pricing:
-                optimizer.step()
-            if fused:
-                held = sum(p.numel() * p.element_size() for group in fused for p in group["params"])
-                work += len(fused) * pricing.PER_OPERATION + 3 * held * pricing.PER_BYTE
+            groups = optimizer.param_groups
+            if all(group.get("fused") for group in groups):  # element by element: no products
+                held = sum(p.numel() * p.element_size() for group in groups for p in group["params"])
+                work += len(groups) * _Work.PER_OPERATION + 3 * held * _Work.PER_BYTE
             else:
+                with _Work() as pricing:
+                    optimizer.step()
                 work += pricing.nanoseconds
     return int(counter.get_total_flops()), work

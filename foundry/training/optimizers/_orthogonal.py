@@ -12,11 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from foundry.training import eager
 from foundry.training.distributed import shared_like, whole
 
 _A, _B, _C = 3.4445, -4.7750, 2.0315  # quintic that lifts small singular values fast (Jordan et al., 2024)
 
 
+@eager.optimizer
 class Muon(torch.optim.Optimizer):
     """Momentum whose update is the nearest orthogonal matrix, scaled by sqrt(max(1, rows / columns))."""
 

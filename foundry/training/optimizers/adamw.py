@@ -10,8 +10,11 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from foundry.training import eager
 from foundry.training.experiment import Training
 from foundry.training.optimizers._roles import rate_factors
+
+AdamW = eager.optimizer(torch.optim.AdamW)
 
 
 def build(model: nn.Module, training: Training) -> list[torch.optim.Optimizer]:
@@ -30,7 +33,7 @@ def over(model: nn.Module, parameters: Iterable[nn.Parameter], training: Trainin
         if p.requires_grad:
             groups.setdefault((factors.get(id(p), 1.0), p.dim() >= 2), []).append(p)
     ordered = sorted(groups, key=lambda key: (key[0] != 1.0, key[0], not key[1]))
-    return torch.optim.AdamW(
+    return AdamW(
         [
             {
                 "params": groups[factor, decays],
