@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +14,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from foundry.decoding import rounded
 from foundry.decoding.kinds import EXACT
+from foundry.gates.unfilled import Unfilled
 from foundry.lora.adapt import adapt
 from foundry.lora.settings import Lora
-from foundry.training import loop, ramp
+from foundry.training import eager, loop, ramp
 from foundry.training.experiment import Training
 
 
@@ -28,7 +30,7 @@ class Cost:
     """Cost of one architecture trained in one way."""
 
     params: int
-    flops_per_step: int  # matrix products of one update, the optimizer's included, by torch's FlopCounterMode
+    flops_per_step: int  # matrix products of one update, the optimizer's included, by torch's formulas
     kv_bytes_per_token: int  # of a full block: what decoding keeps (foundry/decoding/rounded.py)
     tokens_per_step: int  # that one update sees
     work_per_step: int  # nanoseconds that one update is priced at
@@ -44,11 +46,13 @@ class Cost:
         return max(1, amount // self.per_step(unit))
 
 
+@eager.mode
 class _Work(TorchDispatchMode):
     """Price every operation: its products, the bytes that it writes, and that it is one at all.
 
     The prices are those of one core of a CPU with AVX-512 in float32, fixed so that the same training costs
-    the same on every machine. Views are free.
+    the same on every machine. Views are free. FLOPs are what torch's FlopCounterMode counts, which is a mode
+    of its own.
     """
 
     PER_FLOP = 1 / 120  # nanoseconds
@@ -57,7 +61,8 @@ class _Work(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.nanoseconds = 0.0
+        self.flops = 0
+        self.nanoseconds = 0.0  # without products
 
     def __torch_dispatch__(
         self,
@@ -67,6 +72,8 @@ class _Work(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         result = func(*args, **(kwargs or {}))
+        if formula := flop_registry.get(func.overloadpacket):
+            self.flops += formula(*args, **(kwargs or {}), out_val=result)
         if not func.is_view:
             written = [r for r in tree_leaves(result) if isinstance(r, torch.Tensor)]
             self.nanoseconds += self.PER_OPERATION
@@ -125,7 +132,7 @@ def _count(
     device: torch.device,
 ) -> Cost:
     keys_and_values, work = _KeysAndValues(), _Work()
-    with device:
+    with device, Unfilled() if device.type == "meta" else contextlib.nullcontext():
         model = build()
     params = sum(p.numel() for p in model.parameters())
     kept = _kept(model, block_size, kv_cache)
@@ -134,11 +141,11 @@ def _count(
     with device:
         idx = torch.zeros(training.batch_size, block_size, dtype=torch.long)
         # as plain matrix products: the CPU's fused attention is invisible to the counter
-        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, work:
+        with sdpa_kernel(SDPBackend.MATH), work:
             with keys_and_values:
                 loss = model(idx, idx)[1]
             loss.backward()
-    batch_flops = counter.get_total_flops() * training.gradient_accumulation_steps
+    batch_flops = work.flops * training.gradient_accumulation_steps
     batch_work = work.nanoseconds * training.gradient_accumulation_steps
     optimizer_flops, optimizer_work = _of_optimizers(model, training)
     updates = ramp.mean_updates(training)
@@ -167,15 +174,14 @@ def _kept(model: nn.Module, block_size: int, kv_cache: str) -> int | None:
 
 def _of_optimizers(model: nn.Module, training: Training) -> tuple[int, float]:
     """Return FLOPs and work of one step; AdamW's is priced as fused, of which the meta device has none."""
-    work = 0.0
-    with FlopCounterMode(display=False) as counter:
-        for optimizer in loop.build_optimizers(model, training):
-            groups = optimizer.param_groups
-            if all(group.get("fused") for group in groups):  # element by element: no products
-                held = sum(p.numel() * p.element_size() for group in groups for p in group["params"])
-                work += len(groups) * _Work.PER_OPERATION + 3 * held * _Work.PER_BYTE
-            else:
-                with _Work() as pricing:
-                    optimizer.step()
-                work += pricing.nanoseconds
-    return int(counter.get_total_flops()), work
+    flops, nanoseconds = 0, 0.0
+    for optimizer in loop.build_optimizers(model, training):
+        groups = optimizer.param_groups
+        if all(group.get("fused") for group in groups):  # element by element: no products
+            held = sum(p.numel() * p.element_size() for group in groups for p in group["params"])
+            nanoseconds += len(groups) * _Work.PER_OPERATION + 3 * held * _Work.PER_BYTE
+        else:
+            with _Work() as work:
+                optimizer.step()
+            flops, nanoseconds = flops + work.flops, nanoseconds + work.nanoseconds
+    return flops, nanoseconds
