@@ -18,7 +18,8 @@ _IDLE, _OBVIOUS = 1.0, 3.0  # sigmas: an edit worth less with one seed is to go,
 class Ablating:
     """Reduce the champion to the edits that pay.
 
-    Where the budget does not pay for each edit, those of a birth are taken out together.
+    Where the budget does not pay for each edit, those of a birth are taken out together, and one by one with
+    what is left then, out of the champion without what has been dropped.
     What taking an edit out costs is seen with one seed, and with all where that leaves a doubt: it pays where
     the mean exceeds its standard error. Those that do not pay are then taken out together, with all seeds, as
     many as may go for half a sigma, found by bisection: those that cost least alone go first.
@@ -38,13 +39,12 @@ class Ablating:
         self._reductions: dict[int, Reduction] = {}
         self._waiting: deque[Order] = deque()
         self._step = 0
-        self._parts: list[tuple[int, ...]] = [
-            (place,) for birth in births for place in birth
-        ]  # what is taken out at a time
+        parts: list[tuple[int, ...]] = [(place,) for birth in births for place in birth]
         if not self._affords(self._edits):
-            self._parts = births
-        self.skipped = bool(self.seeds) and self._edits > 1 and not self._affords(len(self._parts))
-        self._over = len(self._parts) < 2 or len(self.seeds) < 2 or self.skipped
+            parts = births
+        self._rounds: list[tuple[tuple[int, ...], list[tuple[int, ...]]]] = [((), parts)]
+        self.skipped = bool(self.seeds) and self._edits > 1 and not self._affords(len(parts))
+        self._over = len(parts) < 2 or len(self.seeds) < 2 or self.skipped
         self._idle: list[tuple[int, ...]] = []  # the parts that do not pay, the dearest last
         self._joint: dict[tuple[int, ...], int] = {}  # several edits taken out together, as they came up
         self._bracket = (0, 0)  # so many of them may go, so many may not
@@ -61,7 +61,20 @@ class Ablating:
 
     def costs(self) -> dict[tuple[int, ...], float | None]:
         """Return in nats what taking an edit out, or a birth's, costs; None where others build on it."""
-        return {part: self._mean(part) for part in self._parts}
+        return {part: self._mean(part, base) for base, parts in self._rounds for part in parts}
+
+    @property
+    def _base(self) -> tuple[int, ...]:
+        """What is out already in this round."""
+        return self._rounds[-1][0]
+
+    @property
+    def _parts(self) -> list[tuple[int, ...]]:
+        """What is taken out in turn in this round."""
+        return self._rounds[-1][1]
+
+    def _alone(self) -> dict[tuple[int, ...], float | None]:
+        return {part: self._mean(part, self._base) for part in self._parts}
 
     def _singles(self) -> None:
         for part in self._parts:
@@ -70,7 +83,7 @@ class Ablating:
     def _further(self) -> None:
         """Use all seeds where one leaves a doubt."""
         sigma = self._archive.sigma(self._archive.rungs.top)
-        costs = self.costs().items()
+        costs = self._alone().items()
         doubtful = [
             part for part, cost in costs if cost is not None and _IDLE * sigma <= cost < _OBVIOUS * sigma
         ]
@@ -79,7 +92,7 @@ class Ablating:
                 self._order(part, self.seeds[1:])
 
     def _together(self) -> None:
-        costs = self.costs()
+        costs = self._alone()
         idle = {part: cost for part, cost in costs.items() if cost is not None and not self._pays(part)}
         self._begin(sorted(idle, key=lambda part: (idle[part], part)))
 
@@ -92,10 +105,10 @@ class Ablating:
         """Narrow down how many may go."""
         most, least = self._bracket
         tried = len(self._idle) if least > len(self._idle) else (most + least) // 2
-        cost = self._mean(self._cheapest(tried))
+        cost = self._mean(self._cheapest(tried), self._base)
         if cost is not None and cost <= self._archive.sigma(self._archive.rungs.top) / 2:
             most = tried
-            self.dropped = self._cheapest(tried)
+            self.dropped = _joined(self._base, self._cheapest(tried))
             self.reduced = self._number(self.dropped)
         else:
             least = tried
@@ -108,9 +121,19 @@ class Ablating:
     def _try(self, count: int) -> None:
         """Order the champion without so many of the idle edits, unless that has been decided."""
         if count <= self._bracket[0] or not self._affords(len(self.seeds)):
-            self._over = True
+            self._look_into_births()
         else:
             self._order(self._cheapest(count), self.seeds)
+
+    def _look_into_births(self) -> None:
+        """Go on with the edits of births that stay, if that can be paid for; else this is the end."""
+        births = [part for part in self._parts if len(part) > 1 and not set(part) <= set(self.dropped)]
+        parts: list[tuple[int, ...]] = [(place,) for birth in births for place in birth]
+        if parts and self._affords(len(parts) + len(self.seeds)):
+            self._rounds.append((self.dropped, parts))
+            self._step = -1  # the next is the first
+        else:
+            self._over = True
 
     def _cheapest(self, count: int) -> tuple[int, ...]:
         return tuple(sorted(place for part in self._idle[:count] for place in part))
@@ -118,7 +141,8 @@ class Ablating:
     def _affords(self, trainings: int) -> bool:
         return trainings <= self._archive.trainings_left()
 
-    def _order(self, without: tuple[int, ...], seeds: Sequence[int]) -> None:
+    def _order(self, part: tuple[int, ...], seeds: Sequence[int]) -> None:
+        without = _joined(self._base, part)
         number = self._number(without)
         known = self._archive.confirmed.get(number, {})
         for seed in seeds:
@@ -140,20 +164,27 @@ class Ablating:
             place = self._edits + self._joint.setdefault(without, len(self._joint) + 1)
         return _NUMBERS + 1000 * self.champion + place
 
-    def _differences(self, without: tuple[int, ...]) -> list[float]:
-        number = self._number(without)
+    def _differences(self, part: tuple[int, ...], base: tuple[int, ...]) -> list[float]:
+        number, whole_number = (
+            self._number(_joined(base, part)),
+            self._number(base) if base else self.champion,
+        )
         if number in self._archive.failed:
             return []
-        own, whole = (self._archive.confirmed.get(n, {}) for n in (number, self.champion))
+        own, whole = (self._archive.confirmed.get(n, {}) for n in (number, whole_number))
         return [own[seed] - whole[seed] for seed in self.seeds if seed in own and seed in whole]
 
-    def _mean(self, without: tuple[int, ...]) -> float | None:
-        differences = self._differences(without)
+    def _mean(self, part: tuple[int, ...], base: tuple[int, ...]) -> float | None:
+        differences = self._differences(part, base)
         return statistics.fmean(differences) if differences else None
 
     def _pays(self, part: tuple[int, ...]) -> bool:
-        differences = self._differences(part)
+        differences = self._differences(part, self._base)
         mean = statistics.fmean(differences)
         if len(differences) == 1:
             return mean >= _IDLE * self._archive.sigma(self._archive.rungs.top)
         return mean > statistics.stdev(differences) / math.sqrt(len(differences))
+
+
+def _joined(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted({*one, *other}))

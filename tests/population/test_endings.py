@@ -125,6 +125,35 @@ def test_where_only_births_can_be_paid_their_edits_go_together() -> None:
     assert set(births) <= set(taken)
 
 
+def test_what_the_budget_leaves_goes_to_the_edits_of_births_that_stay() -> None:
+    def closed(*closings: tuple[int, int]) -> Search:
+        search = Search(replace(PLAN, budget=3600, budget_unit="seconds"), MENU)
+        for orders, allowance in ((100, 400), *closings):
+            search.close(orders, allowance)
+        play(search, Useful(failures=False), 1, lambda running: 0)
+        return search
+
+    plenty = closed()
+    assert plenty.ablating is not None
+    births = plenty.archive.edits(plenty.ablating.champion)
+    first = next(order.index for order in plenty.orders if order.reduction)
+    done = sum(order.split == "val_confirm" for order in plenty.orders[:first])
+    tight = first, done + len(births) + 8  # not enough for each edit
+    short = closed(tight)
+    assert short.ablating is not None
+    assert list(short.ablating.costs()) == births
+    whole = next(order.index for order in short.orders if order.split == "test")
+    long = closed(tight, (whole, 400))
+    assert long.ablating is not None
+    stayed = [birth for birth in births if len(birth) > 1 and not set(birth) <= set(short.ablating.dropped)]
+    singles = [(place,) for birth in stayed for place in birth]
+    assert singles
+    assert list(long.ablating.costs()) == [*births, *singles]
+    seeming = idle(long, long.ablating.champion)
+    assert set(short.ablating.dropped) < set(long.ablating.dropped) <= seeming
+    assert verdict(long).champion == long.ablating.reduced != short.ablating.reduced
+
+
 def test_a_better_challenger_takes_over() -> None:
     search = alone(PLAN, Useful(failures=False))
     assert search.breeding.races.incumbent != SEED_MODEL
