@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from foundry.errors import UserError
-from foundry.pruning import is_main, scriptless
+from foundry.pruning import is_main, is_text, scriptless
 
 
 def bundled(path: Path) -> str:
@@ -59,7 +59,7 @@ class _Bundle:
         """Return the text of the file that all others are imported from."""
         body = self._text(path, text)
         first = ast.parse(body).body[:1]
-        at = first[0].end_lineno or 0 if first and _is_docstring(first[0]) else 0
+        at = first[0].end_lineno or 0 if first and is_text(first[0]) else 0
         lines = body.splitlines(keepends=True)
         return "".join((*lines[:at], *self._futures, *lines[at:]))
 
@@ -75,7 +75,7 @@ class _Bundle:
             elif isinstance(node, ast.ImportFrom) and node.module == "__future__":
                 self._futures[ast.unparse(node) + "\n"] = None
                 kept = ""
-            elif not outermost and (_is_docstring(node) or is_main(node)):
+            elif not outermost and (is_text(node) or is_main(node)):
                 kept = ""
             else:
                 kept = None if self._is_new(node, path) else ""
@@ -135,7 +135,3 @@ def _bound(node: ast.stmt) -> list[tuple[str, str]]:
         return [(alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names]
     targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
     return [(target.id, "") for target in targets if isinstance(target, ast.Name)]
-
-
-def _is_docstring(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

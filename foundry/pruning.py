@@ -147,8 +147,12 @@ def _globals(table: symtable.SymbolTable) -> set[str]:
 
 def _stays(node: ast.stmt) -> bool:
     """Whether a statement stays although nothing needs what it binds."""
-    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    return is_text or (isinstance(node, ast.ImportFrom) and node.module == "__future__")
+    return is_text(node) or (isinstance(node, ast.ImportFrom) and node.module == "__future__")
+
+
+def is_text(node: ast.stmt) -> bool:
+    """Whether a statement is a bare constant, such as a docstring."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def binds(node: ast.stmt) -> Iterator[str]:

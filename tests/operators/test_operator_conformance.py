@@ -113,7 +113,7 @@ def test_every_edit_changes_the_program(operator: Operator, source: Source) -> N
 
 def test_results_compile(operator: Operator, source: Source) -> None:
     for edit in operator.sites(source):
-        compile(applied(source, edit).model, "model.py", "exec")
+        assert compile(applied(source, edit).model, "model.py", "exec"), edit
 
 
 @pytest.mark.slow  # walks ask it of every child, too
