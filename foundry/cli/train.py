@@ -52,15 +52,19 @@ def _train(options: argparse.Namespace, world: World) -> int:
         world.require(ready.experiment.training)
         with ExitStack() as stack:
             session = _session(options, ready, world, stack)
-            return _run(session, options, print if world.first else _silent)
+            return _run(session, options, _say if world.first else _silent)
     except UserError:
         if world.local_rank == 0 or options.debug:
             raise
         return 2  # said once on each machine
 
 
-def _silent(*_: object) -> None:
-    """Take the place of print in all processes but the first."""
+def _say(text: str) -> None:
+    print(text, flush=True)  # for those who follow a file
+
+
+def _silent(_: str) -> None:
+    """Take the place of `_say` in all processes but the first."""
 
 
 def _run(session: Session, options: argparse.Namespace, say: Callable[[str], None]) -> int:

@@ -18,8 +18,8 @@ _IDLE, _OBVIOUS = 1.0, 3.0  # sigmas: an edit worth less with one seed is to go,
 class Ablating:
     """Reduce the champion to the edits that pay.
 
-    Where the budget does not pay for each edit, those of a birth are taken out together, and one by one with
-    what is left then, out of the champion without what has been dropped.
+    Where the budget does not pay for each edit, those of a birth are taken out together. What is left then
+    pays for single edits of births that stay, out of the champion without what has been dropped.
     What taking an edit out costs is seen with one seed, and with all where that leaves a doubt: it pays where
     the mean exceeds its standard error. Those that do not pay are then taken out together, with all seeds, as
     many as may go for half a sigma, found by bisection: those that cost least alone go first.
@@ -126,11 +126,17 @@ class Ablating:
             self._order(self._cheapest(count), self.seeds)
 
     def _look_into_births(self) -> None:
-        """Go on with the edits of births that stay, if that can be paid for; else this is the end."""
-        births = [part for part in self._parts if len(part) > 1 and not set(part) <= set(self.dropped)]
-        parts: list[tuple[int, ...]] = [(place,) for birth in births for place in birth]
-        if parts and self._affords(len(parts) + len(self.seeds)):
-            self._rounds.append((self.dropped, parts))
+        """Go on with the edits of births that stay, the cheapest first, as far as can be paid for."""
+        costs = self.costs()
+        seen = {place for place in range(1, self._edits + 1) if (place,) in costs} | set(self.dropped)
+        births = [part for part in costs if not set(part) <= seen]
+        parts: list[tuple[int, ...]] = []
+        for birth in sorted(births, key=lambda part: (costs[part] is None, costs[part] or 0.0)):
+            if not self._affords(len(parts) + len(birth) + len(self.seeds)):
+                break
+            parts += [(place,) for place in birth]
+        if parts:
+            self._rounds.append((self.dropped, sorted(parts)))
             self._step = -1  # the next is the first
         else:
             self._over = True

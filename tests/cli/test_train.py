@@ -56,7 +56,7 @@ def test_stopped_by_a_signal_and_resumed_equals_uninterrupted(
     assert main([*arguments, str(whole)]) == 0
     assert "best validation loss" in capsys.readouterr().out
     command = [sys.executable, "-m", "foundry", *arguments, str(parts)]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         while "update     10" not in process.stdout.readline():
