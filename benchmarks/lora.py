@@ -26,6 +26,7 @@ from foundry.lora.adapt import adapt
 from foundry.lora.settings import Lora
 from foundry.seed import read_model
 from foundry.source import build_model, load_module
+from foundry.training import pages
 from foundry.training.experiment import Training
 from foundry.training.loop import build_optimizers
 
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--alone", choices=("full", "lora"))
     options = parser.parse_args()
     torch.set_num_threads(1)
+    pages.keep()  # as a training does
     for name in options.names:
         if options.alone:
             print(memory(stepper, name, options, options.alone == "lora"))
