@@ -43,7 +43,7 @@ def suffer(arena: Path, plan: list[object], targets: list[str], spread: int, rng
             run.wait_for_events(before)
             run.pause(rng.choice([0.0, rng.uniform(0.0, 0.5)]))
             if run.kill(targets[0], rng):
-                least = 8 if targets.pop(0) == "worker" else 0
+                least = spread if targets.pop(0) == "worker" else 0
                 struck += 1
         code = run.finish()
         if (arena / ".git").exists():
