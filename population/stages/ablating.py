@@ -40,7 +40,7 @@ class Ablating:
         self._waiting: deque[Order] = deque()
         self._step = 0
         parts: list[tuple[int, ...]] = [(place,) for birth in births for place in birth]
-        if not self._affords(self._edits):
+        if not self._affords(self._edits + len(self.seeds)):  # and one trial of all that do not pay together
             parts = births
         self._rounds: list[tuple[tuple[int, ...], list[tuple[int, ...]]]] = [((), parts)]
         self.skipped = bool(self.seeds) and self._edits > 1 and not self._affords(len(parts))
@@ -87,7 +87,7 @@ class Ablating:
         doubtful = [
             part for part, cost in costs if cost is not None and _IDLE * sigma <= cost < _OBVIOUS * sigma
         ]
-        if self._affords(len(doubtful) * (len(self.seeds) - 1)):
+        if self._affords(len(doubtful) * (len(self.seeds) - 1) + len(self.seeds)):
             for part in doubtful:
                 self._order(part, self.seeds[1:])
 
