@@ -1,7 +1,7 @@
 """Does a trained model still do what the gates have seen: look at no later token, and at no other row?
 
-While a model is scored, a row of every batch is noted. In the end a twin, made anew in a process of its own
-with nothing but the same weights, is asked about these rows again, mixed with those of other batches, and
+While a model is scored, some rows of every batch are noted. In the end a twin, made anew in a process of its
+own with nothing but the same weights, is asked about these rows again, mixed with those of other batches, and
 half of them cut off at some place, with other tokens behind it. What it says up to there must be what the
 model said. The two cannot agree on anything in between, so neither memory of what was asked, nor knowing that
 this is the second time, nor cheating in a few batches only helps.
@@ -65,10 +65,10 @@ class Auditor:
         self._noted: list[Noted] = []
 
     def look(self, inputs: Tensor, logits: Tensor) -> None:
-        """Note a whole row of an answer or the beginning of one, by chance; more where batches are few."""
+        """Note whole rows of an answer and beginnings of rows; of all batches together, enough for one."""
         rows, time = inputs.shape
-        for _ in range(max(1, rows // self._batches)):
-            place = time if self._below(2) else 1 + self._below(max(1, time - 1))
+        pairs = math.ceil(rows / (2 * self._batches))
+        for place in (length for _ in range(pairs) for length in (time, 1 + self._below(max(1, time - 1)))):
             anywhere = torch.randint(place, (_POSITIONS,), generator=self._generator)
             positions = torch.cat((torch.arange(max(0, place - _POSITIONS), place), anywhere))
             row = self._below(rows)
