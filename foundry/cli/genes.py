@@ -23,8 +23,8 @@ def from_scratch() -> dict[str, Gene]:
 def around(present: Mapping[str, float]) -> dict[str, Gene]:
     """Return the numbers that pretrained weights may be trained on with, each near what it is at first.
 
-    Those of the model stay as they are: the weights know no other. A rate that is good from scratch would
-    undo them, and the rate that is good for them lies below its range.
+    Those of the model stay as they are: the weights know no other. A rate that is good from scratch loses
+    much of what they know, and the rate that is good for them lies below its range.
     """
     return {
         name: _near(gene, present[name])

@@ -12,7 +12,7 @@ import warnings
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 from torch.nn import functional as F
 
 LONGEST = 512  # tokens; beyond, the weights of plain attention take more memory than the rest of the model
@@ -20,13 +20,13 @@ ROWS = 128  # queries at a time: each part leaves out the keys that come after a
 
 
 @functools.cache
-def register() -> torch.library.Library:
+def register() -> library.Library:
     """Make autocast on the CPU do so from now on, in this process; the library must be kept.
 
     Registered where autocast has its own rules, it finds every spelling of a call in a source that knows
     nothing of it, costs other calls nothing, and does nothing outside of autocast.
     """
-    rules = torch.library.Library("aten", "IMPL")
+    rules = library.Library("aten", "IMPL")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that autocast's own rule is replaced, which is what is wanted
         rules.impl("scaled_dot_product_attention", attention, "AutocastCPU")

@@ -92,5 +92,5 @@ def test_no_source_makes_them_fail(text: str, experiment: str, data: st.DataObje
     for edit in operators.proposals(source)[:4]:
         applied = operators.apply(source, edit)
         if applied.model != broken:  # an edit of the experiment leaves the source as broken as it was
-            compile(applied.model, "model.py", "exec")
+            assert compile(applied.model, "model.py", "exec"), edit
     operators.canonical(source)

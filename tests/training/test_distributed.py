@@ -141,7 +141,7 @@ class NotFiniteOnOne(nn.Module):
         return logits, loss * float("nan") if (self.rank, self.calls) == (1, 3) else loss
 
 
-def diverge(world: World) -> None:
+def diverge(world: World, folder: Path) -> None:
     experiment = settings()
     model = NotFiniteOnOne(world)
     optimizers = build_optimizers(model, experiment.training)
@@ -151,10 +151,12 @@ def diverge(world: World) -> None:
     with pytest.raises(DivergedError, match="not finite at step 1"):
         list(losses)
     assert model.bias.isfinite().all()
+    (folder / f"{world.rank}").touch()
 
 
-def test_a_loss_that_diverges_in_one_process_stops_all() -> None:
-    together(diverge)
+def test_a_loss_that_diverges_in_one_process_stops_all(tmp_path: Path) -> None:
+    together(diverge, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]
 
 
 def say(world: World) -> None:
@@ -169,7 +171,16 @@ def test_processes_agree_on_figures() -> None:
 
 @pytest.mark.parametrize(("n", "size"), [(1, 1), (4, 1), (4, 2), (6, 3), (8, 8)])
 def test_forward_passes_that_can_be_dealt_out(n: int, size: int) -> None:
-    World(size=size).require(Training(gradient_accumulation_steps=n))
+    assert complaint(Training(gradient_accumulation_steps=n), size) is None
+
+
+def complaint(training: Training, size: int) -> str | None:
+    """Return what a world of so many processes says against a training."""
+    try:
+        World(size=size).require(training)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 @pytest.mark.parametrize(
@@ -184,9 +195,7 @@ def test_forward_passes_that_can_be_dealt_out(n: int, size: int) -> None:
     ],
 )
 def test_forward_passes_that_cannot(n: int, batch_size: int, size: int, sentence: str) -> None:
-    with pytest.raises(UserError) as error:
-        World(size=size).require(Training(gradient_accumulation_steps=n, batch_size=batch_size))
-    assert str(error.value) == sentence
+    assert complaint(Training(gradient_accumulation_steps=n, batch_size=batch_size), size) == sentence
 
 
 def test_a_world_is_read_from_what_torchrun_says() -> None:
