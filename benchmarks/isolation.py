@@ -4,14 +4,17 @@
     python -m benchmarks.isolation --part 1 --rounds 3
 
 The one process is a fork of this one, which has imported what a trial server has, allocates memory as that
-does and holds the data: it builds, trains, saves and scores the model by itself. Figures are medians over
-rounds in which all take turns, each round with an experiment that nobody has seen:
+does and holds the data: it builds, trains, saves and scores the model by itself. All take turns in rounds,
+each with an experiment that nobody has seen; what a level adds is compared within each round, and figures are
+medians over them:
 
 start     of a trial that is over at once (its source is no Python), and of a fork that does nothing
 tokens/s  in training
 scoring   seconds that the scorer's questions, answers and audit take beyond scoring in place, as a share of
           the trial
 trial     a whole one, gates left out, of the first rung; with `--part 1`, of the last
+
+With `--foreign` others wrote the source, and it is audited thoroughly at every rung.
 """
 
 from __future__ import annotations
@@ -67,61 +70,74 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--part", type=int, default=9, help="train one part in so many of the budget")
     parser.add_argument("--experiment", type=Path, default=HERE / "experiments" / "evolve.yaml")
+    parser.add_argument("--foreign", action="store_true")
     options = parser.parse_args()
-    if any(os.environ.get(name) != value for name, value in MEMORY.items()):
-        os.execve(
-            sys.executable, [sys.executable, "-m", "benchmarks.isolation", *sys.argv[1:]], _surroundings()
-        )
-    server.preload()
-    taken = measured(options.experiment.read_text("utf-8"), options.part, options.rounds)
+    like_a_server("benchmarks.isolation")
+    taken = measured(options)
     plain = taken[PLAIN]
     head = ("level", "start ms", "tokens/s", "ratio", "scoring", "trial s", "ratio")
     print(" ".join(f"{word:>9}" for word in head))
     for name, own in taken.items():
-        faster, longer = own.tokens_per_second / plain.tokens_per_second, own.whole / plain.whole
-        scoring = (own.rest - plain.rest) / plain.whole
-        figures = f"{1e3 * own.start:9.1f} {own.tokens_per_second:9.0f} {faster:9.3f} {scoring:9.1%}"
-        print(f"{name:>9} {figures} {own.whole:9.3f} {longer:9.3f}")
+        pairs = list(zip(own, plain, strict=True))
+        start = 1e3 * statistics.median(one.start for one in own)
+        speed = statistics.median(one.tokens_per_second for one in own)
+        faster = statistics.median(one.tokens_per_second / other.tokens_per_second for one, other in pairs)
+        scoring = statistics.median((one.rest - other.rest) / other.whole for one, other in pairs)
+        whole = statistics.median(one.whole for one in own)
+        longer = statistics.median(one.whole / other.whole for one, other in pairs)
+        print(f"{name:>9} {start:9.1f} {speed:9.0f} {faster:9.3f} {scoring:9.1%} {whole:9.3f} {longer:9.3f}")
 
 
-def measured(text: str, part: int, rounds: int) -> dict[str, Taken]:
-    """Return medians by level."""
-    parsed = experiment.parse(text)
-    tokens = parsed.training.max_iters * parsed.tokens_per_step
-    sha256 = dataset.unselected(parsed.data).sha256
-    held = dataset.load(parsed.data)
+def measured(options: argparse.Namespace) -> dict[str, list[Taken]]:
+    """Return by level what each round took."""
+    text = options.experiment.read_text("utf-8")
+    trials = Trials(text, options.part, foreign=options.foreign)
     found: dict[str, list[Taken]] = {}
     with tempfile.TemporaryDirectory() as folder:
         pools = {
             name: Pool(1, checkpoints=Path(folder, name), limits=Limits(), preload=text, sandbox=name)
             for name in level.available()
         }
-        for number in range(-1, rounds):  # in the first, pools wait for their servers
-            named = text.replace(NAME, f"{NAME} {number}")
-            job = Job(
-                model=read_model("v1"),
-                experiment=named,
-                data=sha256,
-                seed=max(0, number),
-                until=tokens // part if number >= 0 else 1,
-                budget=tokens,
-                gated=False,
-            )
-            ways: dict[str, Callable[[], Taken]] = {PLAIN: lambda job=job: plainly(job, held, Path(folder))}
+        for pool in pools.values():
+            ended(pool, replace(trials.job(0), until=1))  # the others must not wait for their servers
+        for number in range(1, options.rounds + 1):
+            job = trials.job(number)
+            ways: dict[str, Callable[[], Taken]] = {
+                PLAIN: lambda job=job: plainly(job, trials.held, Path(folder))
+            }
             ways |= {name: lambda job=job, pool=pool: pooled(job, pool) for name, pool in pools.items()}
             taken = {name: way() for name, way in ways.items()}
             assert len({one.loss for one in taken.values()}) == 1, "the same work has the same score"
-            if number >= 0:
-                for name, one in taken.items():
-                    found.setdefault(name, []).append(one)
+            for name, one in taken.items():
+                found.setdefault(name, []).append(one)
         for pool in pools.values():
             pool.close()
-    return {name: medians(values) for name, values in found.items()}
+    return found
 
 
-def medians(found: list[Taken]) -> Taken:
-    """Return the median of each figure."""
-    return Taken(**{name: statistics.median(vars(one)[name] for one in found) for name in vars(found[0])})
+class Trials:
+    """Jobs that nobody has seen, and the data that all are about."""
+
+    def __init__(self, text: str, part: int, *, foreign: bool = False) -> None:
+        parsed = experiment.parse(text)
+        tokens = parsed.training.max_iters * parsed.tokens_per_step
+        self.held = dataset.load(parsed.data)
+        self._text = text
+        self._job = Job(
+            model=read_model("v1"),
+            experiment=text,
+            data=dataset.unselected(parsed.data).sha256,
+            seed=0,
+            until=tokens // part,
+            budget=tokens,
+            gated=False,
+            foreign=foreign,
+        )
+
+    def job(self, number: int) -> Job:
+        """Make one that is remembered nowhere."""
+        named = self._text.replace(NAME, f"{NAME} {number}")
+        return replace(self._job, experiment=named, seed=number)
 
 
 def pooled(job: Job, pool: Pool) -> Taken:
@@ -197,15 +213,13 @@ def work(job: Job, held: dataset.Dataset, folder: Path) -> dict[str, float]:
     return {"trained": saved - began, "tokens_per_second": speed, "loss": loss}
 
 
-def _surroundings() -> dict[str, str]:
-    """Return an environment in which memory is allocated as in a trial server."""
-    return {
-        **os.environ,
-        **MEMORY,
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "OMP_WAIT_POLICY": "PASSIVE",
-    }
+def like_a_server(module: str) -> None:
+    """Allocate memory as a trial server does, if need be by beginning again, and import as much."""
+    if any(os.environ.get(name) != value for name, value in MEMORY.items()):
+        threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+        command = [sys.executable, "-m", module, *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, **MEMORY, **threads})
+    server.preload()
 
 
 if __name__ == "__main__":

@@ -26,11 +26,11 @@ from foundry.decoding.kinds import EXACT
 from foundry.errors import UserError
 from foundry.training import experiment, score
 from foundry.trial import functions, wire
-from foundry.trial.audit import SAME, SAME_ROUNDED, Auditor
+from foundry.trial.audit import LIGHT, SAME, SAME_ROUNDED, Auditor
 from foundry.trial.job import Job
 from foundry.trial.outcome import Crashed, Diverged, Outcome, Rejected, encode
 
-TWINS = "twins"  # in a report: two processes are wanted that answer with the weights of the trainee
+ANSWERERS = "answerers"  # in a report: who answers with the weights of the trainee is wanted, one or two
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class RefusedError(Exception):
 
 
 class Examiner:
-    """Serves a trainee, then asks two processes that were made anew with its weights."""
+    """Serves a trainee, then asks processes that were made anew with its weights: one, or two."""
 
     def __init__(self, job: Job, checkpoints: Path, wires: Sequence[socket.socket], report: int) -> None:
         self.job = job
@@ -151,7 +151,7 @@ class Examiner:
     def _examined(self, steps: int) -> tuple[float, float]:
         """Return nats per token and bits per byte over the whole split that the job names."""
         self._trainee.close()  # it ends, and never sees what is scored on
-        self._tell({TWINS: True})
+        self._tell({ANSWERERS: True})
         try:
             return self._scored_and_audited(steps)
         except wire.ClosedError:
@@ -164,17 +164,21 @@ class Examiner:
         sum_of = score.Nats()
         batches = list(score.batches_of(split, block_size=self._experiment.block_size))
         same = SAME if self._experiment.decoding.kv_cache == EXACT else SAME_ROUNDED
-        auditor = Auditor(split, self.job.key, self._dataset.vocab_size, len(batches), same)
+        share = 1.0 if self.job.thorough else LIGHT
+        auditor = Auditor(split, self.job.key, self._dataset.vocab_size, len(batches), same, share)
         _await(self._scored)
         answers = self._answers(self._scored, [inputs for inputs, _ in batches])
         for (inputs, targets), logits in zip(batches, answers, strict=True):
             sum_of.add(logits, targets)
             auditor.look(inputs, logits)
-        self._scored.close()  # it ends while its twin is asked
         if not math.isfinite(sum_of.mean):
             raise RefusedError(Diverged(step=steps))
-        _await(self._twin)
-        if wrong := auditor.verdict(lambda inputs: next(self._answers(self._twin, [inputs]))):
+        again = self._scored
+        if self.job.thorough:
+            self._scored.close()  # it ends while its twin is asked
+            again = self._twin
+            _await(again)
+        if wrong := auditor.verdict(lambda inputs: next(self._answers(again, [inputs]))):
             raise RefusedError(wrong)
         return score.in_bits(sum_of.mean, split, self._scored_on.splits[self.job.split])
 

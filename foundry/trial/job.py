@@ -30,6 +30,11 @@ class Job:
     inherits: str = ""  # training key of the parent whose weights this one starts from, where they fit
 
     @property
+    def thorough(self) -> bool:
+        """Whether its score is audited in full: if others wrote the source, or no later rung will do so."""
+        return self.foreign or self.until >= self.budget
+
+    @property
     def key(self) -> str:
         """The same for the same work, on any machine: what makes repeating a job harmless."""
         body = {name: value for name, value in asdict(self).items() if name not in ("gated", "foreign")}

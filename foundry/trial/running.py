@@ -29,7 +29,7 @@ _LONGEST = 1 << 16  # bytes of what a trainee may say: what a pipe holds
 
 
 class Running:
-    """The trainee and the two processes that answer with its weights; nothing of them is left."""
+    """The trainee and the one or two processes that answer with its weights; nothing of them is left."""
 
     def __init__(self, id: str, job: Job, limits: Limits, checkpoints: Path) -> None:
         self.id = id
@@ -75,8 +75,8 @@ class Running:
         # Each is forked from here and executes the source for itself. One that did so for both, and then
         # forked the other, would save a twentieth of a second and spoil the audit: a pipe that the source
         # opens at its import survives a fork, and through it the two could agree on what to say.
-        if b'"twins"' in self._heard and not self.timed_out:
-            while self._wires:
+        if b'"answerers"' in self._heard and not self.timed_out:
+            while len(self._answering) < 1 + self.job.thorough:
                 with self._wires.pop(0) as wire:  # theirs alone: the examiner must see it close
                     part = functools.partial(self._answer, wire)
                     self._answering.append(self._fork(confined, [wire.fileno()], part))
@@ -167,7 +167,7 @@ class Running:
 
 
 def _last(heard: bytearray) -> dict[str, Any]:
-    """Read the examiner's last word, if there is one besides the wish for twins."""
+    """Read the examiner's last word, if there is one besides the wish for answers."""
     lines = [json.loads(line) for line in heard.split(b"\n")[:-1]]
-    words = [line for line in lines if "twins" not in line]
+    words = [line for line in lines if "answerers" not in line]
     return words[-1] if words else {}

@@ -1,11 +1,11 @@
-"""A forkserver with torch preloaded: for each trial two confined processes and an examiner, ended whole.
+"""A forkserver with torch preloaded: for each trial confined processes and an examiner, ended whole.
 
 Speaks JSON lines over an inherited socket. In: `{"id", "job", "limits", "checkpoints"}`. Out: `{"id", "pid"}`
 when a trial begins and `{"id", "outcome"}` when it has ended. Ends, with every trial, when the driver goes
 away.
 
 The trainee gates and trains (trial.py); the examiner holds the data and computes the score
-(examiner.py); it asks two processes that have nothing but the weights, the second to audit the first
+(examiner.py); it asks a process that has nothing but the weights, and for a thorough audit a second one
 (audit.py). What they say is put together in verdict.py.
 """
 

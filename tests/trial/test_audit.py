@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from foundry.data.splits import Split
-from foundry.trial.audit import Ask, Auditor
+from foundry.trial.audit import LIGHT, Ask, Auditor
 from foundry.trial.outcome import Rejected
 
 VOCABULARY = 11
@@ -39,8 +40,8 @@ def only_sometimes(idx: Tensor) -> Tensor:
     return both
 
 
-def audited(model: Ask, twin: Ask, key: str, batches: int = 40) -> Rejected | None:
-    auditor = Auditor(SPLIT, key, VOCABULARY, batches)
+def audited(model: Ask, twin: Ask, key: str, batches: int = 40, share: float = 1.0) -> Rejected | None:
+    auditor = Auditor(SPLIT, key, VOCABULARY, batches, share=share)
     text = torch.Generator().manual_seed(1)
     for _ in range(batches):
         idx = torch.randint(VOCABULARY, (4, 16), generator=text)
@@ -48,19 +49,21 @@ def audited(model: Ask, twin: Ask, key: str, batches: int = 40) -> Rejected | No
     return auditor.verdict(twin)
 
 
+@pytest.mark.parametrize("share", [1.0, LIGHT])
 @pytest.mark.parametrize("batches", [1, 2, 31, 64, 100])
-def test_an_honest_model_passes(batches: int) -> None:
+def test_an_honest_model_passes(batches: int, share: float) -> None:
     for key in map(str, range(20)):
-        assert audited(honest, honest, key, batches) is None
+        assert audited(honest, honest, key, batches, share) is None
 
 
 @pytest.mark.parametrize(
     ("cheat", "gate"),
     [(looks_ahead, "causality at scoring"), (looks_aside, "batch independence at scoring")],
 )
+@pytest.mark.parametrize("share", [1.0, LIGHT])
 @pytest.mark.parametrize("batches", [1, 40])
-def test_a_cheat_is_caught_and_named(cheat: Ask, gate: str, batches: int) -> None:
-    found = [audited(cheat, cheat, str(key), batches) for key in range(40)]
+def test_a_cheat_is_caught_and_named(cheat: Ask, gate: str, batches: int, share: float) -> None:
+    found = [audited(cheat, cheat, str(key), batches, share) for key in range(40)]
     caught = [each for each in found if each is not None]
     assert {each.gate for each in caught} == {gate}
     assert len(caught) == len(found)
@@ -100,6 +103,28 @@ def test_a_twin_that_says_something_else_shows_state_outside_the_weights() -> No
 def test_nan_from_a_twin_is_a_difference() -> None:
     found = audited(honest, lambda idx: honest(idx) * torch.nan, "key")
     assert found is not None
+
+
+@pytest.mark.parametrize("share", [1.0, LIGHT])
+def test_a_share_of_the_batches_is_audited_and_another_one_in_another_job(share: float) -> None:
+    def noted(key: str) -> set[int]:
+        """Say which batches are asked about again, each of one token throughout."""
+        auditor = Auditor(SPLIT, key, VOCABULARY, VOCABULARY, share=share)
+        for token in range(VOCABULARY):
+            idx = torch.full((2, 16), token)
+            auditor.look(idx, honest(idx))
+        again: list[int] = []
+
+        def answer(idx: Tensor) -> Tensor:
+            again.extend(row[0] for row in idx.tolist() if len(set(row)) == 1)
+            return honest(idx)
+
+        assert auditor.verdict(answer) is None
+        return set(again)
+
+    found = [noted(str(key)) for key in range(20)]
+    assert {len(batches) for batches in found} == {math.ceil(share * VOCABULARY)}
+    assert set.union(*found) == set(range(VOCABULARY))
 
 
 def test_which_rows_are_audited_depends_on_the_text_and_the_job() -> None:
