@@ -152,6 +152,24 @@ def test_a_model_that_would_see_across_has_one_conversation_in_a_row(model: obje
     assert far(made) > LEAK  # it is as it was
 
 
+@pytest.mark.parametrize("variant", ["sliding_window", "block_sparse", "strided", "local_global"])
+def test_attention_to_parts_of_a_row_has_one_conversation_in_a_row(variant: str) -> None:
+    """In whatever sizes they come: a window of 64 is found by no text of 64 tokens."""
+    source = Source(read_model("v1"), f"model_args:\n  block_size: {BLOCK}\n")
+    edits = {e.variant: e for e in operators.lookup("attention").sites(source) if variant in e.variant}
+    assert len(edits) > 1 or variant == "local_global"
+    for edit in edits.values():
+        made = from_source(operators.apply(source, edit).model, "v1")
+        arranged = arrange(made, turns(), BYTES, block_size=BLOCK)
+        assert isinstance(arranged.batches, Translated)
+        inputs, targets = arranged.batches.draw(seed=0, step=0, total=1, batch_size=2, block_size=BLOCK)
+        made(inputs, targets)[1].backward()
+        (note,) = arranged.notes
+        single = note.startswith("one conversation in a row: this model")
+        assert single == isinstance(arranged.batches.batches, Single)
+        assert single, edit.variant
+
+
 def test_characters_have_no_end_of_a_text() -> None:
     text = "".join(sorted({c for t in TALKS for piece in chatml.written(t) for c in piece.text}))
     letters = Characters(text)

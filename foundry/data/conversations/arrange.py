@@ -8,7 +8,7 @@ from torch import nn
 
 from foundry.data.batches import Batches
 from foundry.data.conversations.ignored import ignored_target
-from foundry.data.conversations.isolate import LEAK, isolable, isolate
+from foundry.data.conversations.isolate import LEAK, PartsError, isolable, isolate
 from foundry.data.conversations.rows import Packed, Single, bins_of, useful
 from foundry.data.conversations.turns import Turns
 from foundry.data.tokenizer import Tokenizer
@@ -74,7 +74,10 @@ def _packing(model: nn.Module, marks: Marks, block_size: int) -> str:
     """Isolate the texts of a row in a model, or say why that cannot be."""
     if not marks.special:
         return "the tokenizer has no token that stands for the end of a text alone"
-    far = isolable(model, vocab_size=marks.vocab_size, end=marks.end, block_size=block_size)
+    try:
+        far = isolable(model, vocab_size=marks.vocab_size, end=marks.end, block_size=block_size)
+    except PartsError as error:
+        return f"this model cannot be kept from seeing from one into the next: {error}"
     if far > LEAK:
         return f"this model would see from one into the next (its logits move by {far:.2g})"
     isolate(model, marks.end)

@@ -4,7 +4,7 @@ Such a model attends causally, by `F.scaled_dot_product_attention(..., is_causal
 While its forward runs, that function is given a mask besides: a token attends only within its own
 conversation. What mixes positions in other ways is not reached, neither attention written out by hand nor a
 convolution; so a model is asked, by `leak`, whether one conversation still changes what it says of the
-next.
+next. Attention to parts of a row at a time, as windows in chunks are, has no place for such a mask.
 """
 
 from __future__ import annotations
@@ -22,14 +22,23 @@ LEAK = 1e-4  # rounding stays below, a token that is seen does not
 _STIR = 0.05  # what a training may open later, such as a gate that is zero at first, is open for the question
 
 
+class PartsError(ValueError):
+    """A model attends to parts of a row at a time."""
+
+
 def isolate(model: nn.Module, end: int) -> None:
     """Make a model treat what stands between two ends of a text in a row as a text of its own, in place.
 
     Not for gradient checkpointing, which computes blocks again when the mask is no longer there.
     """
+    _hooked(model, end)
+
+
+def _hooked(model: nn.Module, end: int) -> _Apart:
     apart = _Apart(end)
     model.register_forward_pre_hook(apart.enter, with_kwargs=True)
     model.register_forward_hook(apart.leave, always_call=True)
+    return apart
 
 
 def release(model: nn.Module) -> None:
@@ -41,14 +50,27 @@ def release(model: nn.Module) -> None:
 
 
 def isolable(model: nn.Module, *, vocab_size: int, end: int, block_size: int) -> float:
-    """Return the `leak` that would be left if the model were isolated; a copy of it is tried."""
+    """Return the `leak` that would be left if the model were isolated; a copy of it is tried.
+
+    Raises:
+        PartsError: it cannot be, in a block of this size.
+    """
     twin = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in twin.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator).to(parameter), alpha=_STIR)
-    isolate(twin, end)
-    return leak(twin, vocab_size=vocab_size, end=end, block_size=block_size)
+    apart = _hooked(twin, end)
+    far = leak(twin, vocab_size=vocab_size, end=end, block_size=block_size)
+    asked = apart.masked
+    block = torch.zeros(1, block_size, dtype=torch.long, device="meta")
+    try:
+        twin.to("meta")(block, block)  # a whole one, but for its arithmetic
+    except RuntimeError:  # it keeps tensors out of sight, which are not on this device
+        return far
+    if apart.masked != asked:
+        raise PartsError("it attends to long rows in another way than to short ones")
+    return far
 
 
 def documents(idx: Tensor, end: int) -> Tensor:
@@ -83,6 +105,7 @@ class _Apart:
     def __init__(self, end: int) -> None:
         self.end = end
         self.running: list[_WithinDocuments] = []
+        self.masked = 0  # attentions of the last forward pass
 
     def enter(self, model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         idx = args[0] if args else kwargs["idx"]
@@ -91,7 +114,9 @@ class _Apart:
         self.running.append(mode)
 
     def leave(self, model: nn.Module, args: Any, output: Any) -> None:
-        self.running.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        mode = self.running.pop()
+        mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        self.masked = mode.masked
 
 
 class _WithinDocuments(TorchFunctionMode):
@@ -101,6 +126,7 @@ class _WithinDocuments(TorchFunctionMode):
         super().__init__()
         self.same = (numbers[:, :, None] == numbers[:, None, :])[:, None]  # (B, 1, T, T)
         self.causal = self.same.tril()
+        self.masked = 0
 
     def __torch_function__(
         self,
@@ -112,9 +138,12 @@ class _WithinDocuments(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func is not F.scaled_dot_product_attention:
             return func(*args, **kwargs)
+        self.masked += 1
         names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
         given = {**dict(zip(names, args, strict=False)), **kwargs}
         own = self.causal if given.pop("is_causal", False) else self.same
+        if own.shape[-2:] != (given["query"].size(-2), given["key"].size(-2)):
+            raise PartsError("it attends to parts of a row at a time")
         mask = given.pop("attn_mask", None)
         if mask is None:
             mask = own
