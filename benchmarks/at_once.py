@@ -15,7 +15,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.isolation import HERE, Trials, ended, like_a_server, work
@@ -46,20 +46,24 @@ def main() -> None:
         places = [Path(folder, str(number)) for number in range(options.workers)]
         for place in places:
             place.mkdir()
-        pool = Pool(
+        with Pool(
             options.workers,
             checkpoints=Path(folder, "pool"),
             limits=Limits(),
             preload=text,
             sandbox=options.sandbox,
-        )
-        ended(pool, next(jobs))  # nobody waits for the server
-        for _ in range(options.rounds):
-            plain = forked(jobs, options.trials, trials, places)
-            own = pooled(jobs, options.trials, pool)
-            ratios.append(own / plain)
-            print(f"forks {plain:.2f} s, {options.sandbox} {own:.2f} s, ratio {own / plain:.3f}", flush=True)
-        pool.close()
+        ) as pool:
+            ended(pool, next(jobs))  # nobody waits for the server
+            ways: dict[str, Callable[[], float]] = {
+                "forks": lambda: forked(jobs, options.trials, trials, places),
+                options.sandbox: lambda: pooled(jobs, options.trials, pool),
+            }
+            for number in range(options.rounds):
+                names = sorted(ways, reverse=number % 2 == 0)  # each is first every second time
+                taken = {name: ways[name]() for name in names}
+                ratios.append(taken[options.sandbox] / taken["forks"])
+                seconds = ", ".join(f"{name} {taken[name]:.2f} s" for name in ways)
+                print(f"{seconds}, ratio {ratios[-1]:.3f}", flush=True)
     print(f"median of the ratios {statistics.median(ratios):.3f}")
 
 

@@ -44,7 +44,6 @@ from foundry.trial.pool import MEMORY, Pool
 
 HERE = Path(__file__).parents[1]
 PLAIN = "none"
-NAME = "name: evolve"
 
 
 @dataclass(frozen=True)
@@ -136,8 +135,7 @@ class Trials:
 
     def job(self, number: int) -> Job:
         """Make one that is remembered nowhere."""
-        named = self._text.replace(NAME, f"{NAME} {number}")
-        return replace(self._job, experiment=named, seed=number)
+        return replace(self._job, experiment=f"# {number}\n{self._text}", seed=number)
 
 
 def pooled(job: Job, pool: Pool) -> Taken:

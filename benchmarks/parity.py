@@ -204,7 +204,7 @@ tests.
 |---|---|
 | Hugging Face | the folder, a `.safetensors`, or the `model.safetensors.index.json` of shards |
 | Meta | the folder with `params.json` and `consolidated.*.pth` or `consolidated.safetensors` |
-| GGUF | a `.gguf`; dequantised, by the package `gguf` (`pip install 'foundry-evolve[gguf]'`) |
+| GGUF | a `.gguf`; dequantised, by the package `gguf` (`pip install -e '.[gguf]'`) |
 | our own | the folder of `foundry train`, or one of its `.safetensors` |
 
 Tensors that are missing, unexpected or of another shape are listed by name, and so are settings, such as
@@ -227,7 +227,7 @@ writes both lines where a checkpoint brings a tokenizer. Two kinds are known:
   `tokenizers` for every text (`tests/data/test_pretrained_tokenizers.py` compares them, for random lists of
   merges too).
 - Byte pairs in the manner of SentencePiece, as Llama 2, Mistral and Gemma have them, after
-  `pip install 'foundry-evolve[sentencepiece]'`: `tokenizers` itself encodes, long texts in parts that no
+  `pip install -e '.[sentencepiece]'`: `tokenizers` itself encodes, long texts in parts that no
   token reaches across. A `tokenizer.model` gives the ids of SentencePiece, and so does a GGUF file of type
   `llama` (`tests/data/test_sentence_pieces.py`). The space that many of them put before a text is no byte of
   it: it is not counted in bits per byte, and goes when ids become text again.

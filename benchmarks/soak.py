@@ -67,7 +67,13 @@ class Rogues:
         self._experiment = micro.replace("shakespeare_char", str(text))
         sha256 = dataset.load(Data(dataset=str(text))).sha256
         self._job = Job(
-            model=V1, experiment=self._experiment, data=sha256, seed=0, until=5 * STEP, budget=5 * STEP
+            model=V1,
+            experiment=self._experiment,
+            data=sha256,
+            seed=0,
+            until=5 * STEP,
+            budget=5 * STEP,
+            foreign=True,  # nobody's score is recalled, the innocents' neither
         )
         self._rng = rng
         self._tally = tally

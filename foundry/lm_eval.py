@@ -11,7 +11,7 @@ def main() -> None:
     try:
         from lm_eval.__main__ import cli_evaluate
     except ImportError:
-        sys.exit("foundry.lm_eval needs lm-evaluation-harness: pip install 'foundry-evolve[lm-eval]'")
+        sys.exit("foundry.lm_eval needs lm-evaluation-harness: pip install -e '.[lm-eval]'")
     import foundry.cli.harness  # noqa: F401
 
     cli_evaluate()

@@ -32,6 +32,11 @@ def read_model(name: str) -> str:
     return adapted(bundled(path), name)
 
 
+def is_foreign(name: str) -> bool:
+    """Say whether a seed model is source that Foundry did not write."""
+    return name not in module_names("foundry/models")
+
+
 def check_model_args(source: str, name: str, model_args: Iterable[str]) -> None:
     """Check that every model argument is a field of the model's GPTConfig.
 

@@ -46,6 +46,7 @@ def _job(source: str, experiment: str, sha256: str, task: Task) -> Job:
         until=task.steps * STEP,
         budget=task.steps * STEP,
         gated=task.options.get("gates") != "off",
+        foreign=True,
     )
 
 

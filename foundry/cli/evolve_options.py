@@ -110,7 +110,7 @@ def _extent() -> _Options:
     return (
         ("--generations", whole_number, "N", "generations of births (default: 20, or as the budget lasts)"),
         ("--budget", amount, "AMOUNT", "of the whole run, confirmation included: 60m, 2e15flops, 50Mtokens"),
-        ("--population", whole_number, "N", "births in a generation, for reading (default: 8)"),
+        ("--population", whole_number, "N", "births in a generation (default: 8)"),
         ("--tokens", whole_number, "N", "of a full training of the seed model (default: the experiment's)"),
         ("--unit", _unit, "NAME", "what all full trainings get alike: work (default), flops or tokens"),
     )
@@ -140,7 +140,7 @@ def _choices() -> _Options:
     return (
         ("--operators", _names, "A,B", "use these operators only"),
         ("--policy", str, "NAME", f"who becomes a parent: {policies} (default: tournament)"),
-        ("--objectives", _names, "A,B", f"to be small, of {objectives} (default: loss,work)"),
+        ("--objectives", _names, "A,B", f"to be good at, of {objectives} (default: loss,work)"),
         ("--max-params", whole_number, "N", "refuse models with more parameters"),
         ("--max-kv-bytes", whole_number, "N", "refuse models whose cache takes more bytes per token"),
         ("--sampler", str, "NAME", f"of the experiment's numbers: {numbers} (default: tpe)"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from foundry.cli.prepared import Prepared
 from foundry.data import dataset
 from foundry.errors import UserError
+from foundry.seed import is_foreign
 from foundry.trial.job import Job
 from foundry.trial.outcome import Outcome, Scored
 from foundry.trial.pool import Pool
@@ -58,6 +59,7 @@ def side(ready: Prepared, seeds: int, points: int = 1) -> Side:
         until=total * experiment.tokens_per_step,
         budget=total * experiment.tokens_per_step,
         split=SPLIT,
+        foreign=is_foreign(experiment.base_model),
     )
     return Side(
         experiment.name,

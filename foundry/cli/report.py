@@ -73,9 +73,11 @@ def _sentence(result: Verdict, family: Mapping[int, Candidate]) -> str:
     ]
     if result.test is not None:
         t = result.test
+        reduced = result.champion != result.confirmed
+        subject = "without the edits that ablation dropped, as champion" if reduced else "as champion"
         lines.append(
-            f"On the test split, opened once, with {t.n} seeds: {-t.mean_difference:.4f} "
-            f"({-t.high:.4f} to {-t.low:.4f})."
+            f"On the test split, opened once, {subject}: {-t.mean_difference:.4f} "
+            f"({-t.high:.4f} to {-t.low:.4f}), {t.n} seeds."
         )
     return "\n".join(lines) + "\n"
 

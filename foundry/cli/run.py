@@ -14,7 +14,7 @@ from foundry.cli.genes import around, from_scratch
 from foundry.cli.prepared import prepare, read_text
 from foundry.data import dataset
 from foundry.errors import UserError, unknown
-from foundry.registry import module_names
+from foundry.seed import is_foreign
 from foundry.training import experiment
 from foundry.zoo import evolution
 from genome import Arena, Candidate
@@ -56,7 +56,7 @@ class Plan:
     @property
     def foreign(self) -> bool:
         """Whether the seed model is a file from outside."""
-        return experiment.parse(self.experiment).base_model not in module_names("foundry/models")
+        return is_foreign(experiment.parse(self.experiment).base_model)
 
     @property
     def text(self) -> str:

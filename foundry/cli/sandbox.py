@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from foundry.errors import UserError
-from foundry.registry import module_names
 from foundry.sandbox import level
+from foundry.seed import is_foreign
 from foundry.training import experiment
 
 UNKNOWN = "?"  # of outcomes that an older run has recorded
@@ -21,7 +21,9 @@ def add_sandbox_options(parser: argparse._ActionsContainer) -> None:
         help=f"of trials: {', '.join(level.LEVELS)}, or auto: the strongest that works here (default)",
     )
     parser.add_argument(
-        "--trust-source", action="store_true", help="run a model file of your own without a sandbox"
+        "--trust-source",
+        action="store_true",
+        help="run a model file of your own even where the level is no more than process",
     )
 
 
@@ -34,9 +36,8 @@ def chosen(options: argparse.Namespace, *experiments: str) -> str:
     """
     found = level.choose(options.sandbox)
     if found == level.LEVELS[0] and not options.trust_source:
-        shipped = module_names("foundry/models")
         for model in (experiment.parse(text).base_model for text in experiments):
-            if model not in shipped:
+            if is_foreign(model):
                 raise UserError(
                     f"{model} was not written by Foundry, and its trials would run without a sandbox "
                     f"({level.shortfall(found)}): read it, then say --trust-source"

@@ -111,6 +111,7 @@ def _side(run: _Finished, number: int, times: int) -> Side:
         until=until * times,
         budget=budget * times,
         unit=unit,
+        foreign=run.plan.foreign,
     )
     return Side(f"candidate {number}", ((job,),))
 
@@ -139,6 +140,7 @@ def _widened(run: _Finished, number: int, times: int, seeds: int) -> Side:
             until=tokens,
             budget=tokens,
             split="val_confirm",
+            foreign=run.plan.foreign,
         )
         for seed in range(seeds)
     ]

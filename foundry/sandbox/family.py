@@ -100,6 +100,12 @@ def reap(pid: int) -> tuple[int, resource.struct_rusage] | None:
     return status, usage
 
 
+def wait(pid: int) -> None:
+    """Wait for the end of a child that has been killed by `end`."""
+    os.waitpid(pid, 0)
+    _children.discard(pid)
+
+
 def _note_others() -> None:
     global _others
     if _others is None and _own_namespace is None and system.LINUX:

@@ -36,5 +36,5 @@ def start(folder: Path, step: int) -> TensorBoard:
         return TensorBoard(folder / "tensorboard", step)
     except ImportError:
         raise UserError(
-            "the tracker tensorboard needs its package: pip install 'foundry-evolve[tensorboard]'"
+            "the tracker tensorboard needs its package: pip install -e '.[tensorboard]'"
         ) from None

@@ -8,7 +8,7 @@ A thorough audit notes rows of every batch, and asks a twin, made anew in a proc
 but the same weights. The two cannot agree on anything in between, so neither memory of what was asked, nor
 knowing that this is the second time, nor cheating in a few batches only helps. A light one, of a random share
 of the batches, asks the same process: it finds what an operator brought about by accident, in candidates that
-are audited thoroughly before anything is said of them.
+are audited thoroughly before one of them can be finalist or champion.
 
 Which batches, rows and places is drawn from the text that is scored on and the job: the same in each
 repetition, and unknown to a process that has never held that text.
@@ -66,16 +66,18 @@ class Auditor:
         split: Split,
         job_key: str,
         vocab_size: int,
-        batches: int,
+        rows: Sequence[int],  # of each batch
         same: float = SAME,
         share: float = 1.0,
     ) -> None:
         seed = hashlib.sha256(split.tokens.tobytes() + job_key.encode("ascii")).digest()[:8]
         self._generator = torch.Generator().manual_seed(int.from_bytes(seed, "big") >> 1)
         self._vocab_size = vocab_size
-        self._batches = batches
-        chosen = torch.randperm(batches, generator=self._generator)[: math.ceil(share * batches)]
-        self._chosen = frozenset(chosen.tolist())
+        self._batches = len(rows)
+        drawn = torch.randperm(len(rows), generator=self._generator).tolist()
+        drawn.sort(key=lambda batch: -rows[batch])  # a remainder, in which few see each other, comes last
+        self._chosen = frozenset(drawn[: math.ceil(share * len(rows))])
+        self._by_twin = share == 1
         self._seen = 0
         self._same = same
         self._noted: list[Noted] = []
@@ -122,8 +124,9 @@ class Auditor:
         beside_others = self._others(first.batch)
         beside_others[first.row] = first.batch[first.row]
         if (apart := first.apart(ask(first.batch)[first.row])) > self._same:
-            reason = f"asked again, with the same weights, it is {apart:.2g} nats apart"
-            return Rejected(gate=f"state dict{AT_SCORING}", reason=reason)
+            who = "a twin with the same weights" if self._by_twin else "asked again, it"
+            gate = "state dict" if self._by_twin else "deterministic"
+            return Rejected(gate=f"{gate}{AT_SCORING}", reason=f"{who} is {apart:.2g} nats apart")
         if first.place == first.time or first.apart(ask(beside_others)[first.row]) > self._same:
             reason = "what it says of a row changes when other rows of its batch do"
             return Rejected(gate=f"batch independence{AT_SCORING}", reason=reason)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from foundry.sandbox import confine, landlock, rlimits
 from foundry.training import experiment
-from foundry.trial.job import Job, Limits
+from foundry.trial.job import WEIGHTS, Job, Limits
 
 _PACKAGE = Path(__file__).parents[1]
 _CORPUS = _PACKAGE / "data" / "corpus"
@@ -39,12 +39,16 @@ class Confinement:
         trains: bool,
         keep: Iterable[int],
     ) -> None:
-        """Confine this process for good; who trains may write, but into the temporary folder alone."""
+        """Confine this process for good.
+
+        Who trains may write, but into the temporary folder alone; who answers reads nothing there but the
+        weights, and is not misled by what the one who trained has left in their place.
+        """
         nothing = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(nothing, descriptor)
         starts = [checkpoints / job.training_key, *_weights(job, checkpoints)]
-        readable = [*self.code, temporary, *(starts if trains else [])]
+        readable = [temporary, *starts] if trains else _plain(temporary / WEIGHTS)
         writable = [temporary] if trains else []
         settle(temporary)
         amounts = rlimits.Amounts(
@@ -55,7 +59,7 @@ class Confinement:
         )
         confine.confine(
             self.level,
-            readable=readable,
+            readable=[*self.code, *readable],
             writable=writable,
             listable=[_PACKAGE],  # import lists folders
             amounts=amounts,
@@ -80,6 +84,10 @@ def _weights(job: Job, checkpoints: Path) -> list[Path]:
     named = experiment.parse(job.experiment).checkpoint
     parent = [checkpoints / job.inherits] if job.inherits else []
     return [*parent, *([Path(named)] if named else [])]
+
+
+def _plain(path: Path) -> list[Path]:
+    return [path] if path.is_file() and not path.is_symlink() else []
 
 
 def settle(temporary: Path) -> None:

@@ -27,10 +27,8 @@ from foundry.errors import UserError
 from foundry.training import experiment, score
 from foundry.trial import functions, wire
 from foundry.trial.audit import LIGHT, SAME, SAME_ROUNDED, Auditor
-from foundry.trial.job import Job
+from foundry.trial.job import ANSWERERS, Job
 from foundry.trial.outcome import Crashed, Diverged, Outcome, Rejected, encode
-
-ANSWERERS = "answerers"  # in a report: who answers with the weights of the trainee is wanted, one or two
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,7 @@ class Examiner:
     def _examined(self, steps: int) -> tuple[float, float]:
         """Return nats per token and bits per byte over the whole split that the job names."""
         self._trainee.close()  # it ends, and never sees what is scored on
-        self._tell({ANSWERERS: True})
+        self._tell({ANSWERERS: 2 if self.job.thorough else 1})
         try:
             return self._scored_and_audited(steps)
         except wire.ClosedError:
@@ -165,7 +163,8 @@ class Examiner:
         batches = list(score.batches_of(split, block_size=self._experiment.block_size))
         same = SAME if self._experiment.decoding.kv_cache == EXACT else SAME_ROUNDED
         share = 1.0 if self.job.thorough else LIGHT
-        auditor = Auditor(split, self.job.key, self._dataset.vocab_size, len(batches), same, share)
+        rows = [len(inputs) for inputs, _ in batches]
+        auditor = Auditor(split, self.job.key, self._dataset.vocab_size, rows, same, share)
         _await(self._scored)
         answers = self._answers(self._scored, [inputs for inputs, _ in batches])
         for (inputs, targets), logits in zip(batches, answers, strict=True):

@@ -10,6 +10,9 @@ from pathlib import Path
 
 FUNCTIONS = "functions"  # among the checkpoints, scores by what programs compute
 SCRATCH = "scratch"  # there, too: temporary files of the trials under way
+WEIGHTS = "weights.safetensors"  # in the temporary folder of a trial, for those that are examined
+RUNG = "rung.safetensors"  # there, too, to go on from
+ANSWERERS = "answerers"  # in an examiner's report: so many processes are to answer with the weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +34,7 @@ class Job:
 
     @property
     def thorough(self) -> bool:
-        """Whether its score is audited in full: if others wrote the source, or no later rung will do so."""
+        """Whether its score is audited in full: if others wrote the source, and on the last rung."""
         return self.foreign or self.until >= self.budget
 
     @property

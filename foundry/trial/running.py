@@ -20,7 +20,7 @@ from foundry.sandbox import family
 from foundry.training import experiment
 from foundry.trial import confinement
 from foundry.trial.confinement import Confinement
-from foundry.trial.job import Job, Limits
+from foundry.trial.job import ANSWERERS, RUNG, Job, Limits
 from foundry.trial.keeper import Keeper
 from foundry.trial.outcome import Outcome, Scored, TimedOut
 from foundry.trial.verdict import verdict
@@ -60,7 +60,8 @@ class Running:
         for part in theirs:
             part.close()
         os.close(report)
-        self.trainee = self._fork(confined, [mine.fileno(), say], lambda: self._train(mine, say))
+        part = functools.partial(self._train, mine, say)
+        self.trainee = self._fork(confined, [mine.fileno(), say], part, trains=True)
         mine.close()
         os.close(say)
 
@@ -72,14 +73,16 @@ class Running:
             return True
         self._heard += received
         self._silent = not received or bool(_last(self._heard))  # after its last word it takes time to end
+        if self.timed_out:
+            return not self._silent
         # Each is forked from here and executes the source for itself. One that did so for both, and then
         # forked the other, would save a twentieth of a second and spoil the audit: a pipe that the source
         # opens at its import survives a fork, and through it the two could agree on what to say.
-        if b'"answerers"' in self._heard and not self.timed_out:
-            while len(self._answering) < 1 + self.job.thorough:
-                with self._wires.pop(0) as wire:  # theirs alone: the examiner must see it close
-                    part = functools.partial(self._answer, wire)
-                    self._answering.append(self._fork(confined, [wire.fileno()], part))
+        while len(self._answering) < _answerers(self._heard):
+            family.end(self.trainee)  # all that counts it has said
+            with self._wires.pop(0) as wire:  # theirs alone: the examiner must see it close
+                part = functools.partial(self._answer, wire)
+                self._answering.append(self._fork(confined, [wire.fileno()], part, trains=False))
         return not self._silent
 
     @property
@@ -98,7 +101,7 @@ class Running:
         for pid in self._answering:
             family.end(pid)
         for pid in self._answering:
-            os.waitpid(pid, 0)
+            family.wait(pid)
         for wire in self._wires:
             wire.close()
         said = b""
@@ -123,8 +126,6 @@ class Running:
 
     def _keep(self, steps: int) -> None:
         """Keep the weights to go on from, if there are any, as the only file that a trial leaves."""
-        from foundry.trial.trial import RUNG
-
         left, own = self._temporary / RUNG, self.checkpoints / self.job.training_key
         partial = own / f"{steps}.{self.trainee}.partial"
         # a full disk costs the next rung time, not the candidate its score
@@ -134,9 +135,8 @@ class Running:
                 shutil.move(left, partial)
                 partial.replace(own / f"{steps}.safetensors")
 
-    def _fork(self, confined: Confinement, keep: list[int], do: Callable[[], None]) -> int:
+    def _fork(self, confined: Confinement, keep: list[int], do: Callable[[], None], *, trains: bool) -> int:
         """Start a confined process that does one thing."""
-        trains = self.trainee == -1
         pid = family.fork_apart()
         if pid:
             return pid
@@ -158,7 +158,7 @@ class Running:
     def _train(self, wire: socket.socket, say: int) -> None:
         from foundry.trial.trial import run
 
-        os.write(say, run(self.job, self.checkpoints, self._temporary, wire).encode("utf-8"))
+        run(self.job, self.checkpoints, self._temporary, wire, lambda text: _write(say, text))
 
     def _answer(self, wire: socket.socket) -> None:
         from foundry.trial.trial import answer
@@ -166,8 +166,20 @@ class Running:
         answer(self.job, self.checkpoints, self._temporary, wire)
 
 
+def _write(say: int, text: str) -> None:
+    os.write(say, text.encode("utf-8"))
+
+
+def _lines(heard: bytearray) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in heard.split(b"\n")[:-1]]
+
+
+def _answerers(heard: bytearray) -> int:
+    """Read how many processes the examiner wants that answer with the weights."""
+    return sum(line.get(ANSWERERS, 0) for line in _lines(heard))
+
+
 def _last(heard: bytearray) -> dict[str, Any]:
     """Read the examiner's last word, if there is one besides the wish for answers."""
-    lines = [json.loads(line) for line in heard.split(b"\n")[:-1]]
-    words = [line for line in lines if "answerers" not in line]
+    words = [line for line in _lines(heard) if ANSWERERS not in line]
     return words[-1] if words else {}

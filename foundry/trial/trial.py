@@ -12,6 +12,8 @@ import resource
 import socket
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,29 +26,49 @@ from foundry.training import checkpoint, loop
 from foundry.trial import functions
 from foundry.trial.candidate import Candidate
 from foundry.trial.desk import Desk
-from foundry.trial.job import Job
+from foundry.trial.job import RUNG, WEIGHTS, Job
 from foundry.trial.outcome import Crashed, Diverged, Outcome, OutOfMemory, Rejected, encode
 
 KEPT = "val_confirm"  # fully trained weights are kept for the candidates scored on it: the test split is next
-WEIGHTS = "weights.safetensors"  # in the temporary folder, for those that are examined
-RUNG = "rung.safetensors"  # there too, to go on from
 
 
-def run(job: Job, checkpoints: Path, temporary: Path, connection: socket.socket) -> str:
-    """Carry out one job; say how it ended as JSON: what it cost, or how it failed."""
+@dataclass(frozen=True)
+class _Ended:
+    """A training that has come to its end."""
+
+    desk: Desk
+    costs: dict[str, object]
+    steps: int | None  # after so many updates it is to be examined; None where its score is known
+
+
+def run(
+    job: Job, checkpoints: Path, temporary: Path, connection: socket.socket, say: Callable[[str], None]
+) -> None:
+    """Carry out one job; say as JSON what it cost, or how it failed, and then have it examined.
+
+    In this order: who asks to be examined is killed before anything is seen of what it is scored on.
+    """
+    ended = _tried(job, checkpoints, temporary, connection)
+    if isinstance(ended, Outcome):
+        say(encode(ended))
+        return
+    say(json.dumps(ended.costs))
+    if ended.steps is not None:
+        ended.desk.examine(ended.steps)
+
+
+def _tried(job: Job, checkpoints: Path, temporary: Path, connection: socket.socket) -> Outcome | _Ended:
     try:
-        answer = _Trial(job, checkpoints, temporary, connection).run()
-        return encode(answer) if isinstance(answer, Outcome) else json.dumps(answer)
+        return _Trial(job, checkpoints, temporary, connection).run()
     except loop.DivergedError as error:
-        failure: Outcome = Diverged(step=error.step)
+        return Diverged(step=error.step)
     except MemoryError as error:
-        failure = OutOfMemory(reason=_line(error))
+        return OutOfMemory(reason=_line(error))
     except RuntimeError as error:
         out_of_memory = "memory" in str(error) and "alloc" in str(error)
-        failure = OutOfMemory(reason=_line(error)) if out_of_memory else Crashed(reason=_line(error))
+        return OutOfMemory(reason=_line(error)) if out_of_memory else Crashed(reason=_line(error))
     except BaseException as error:  # sys.exit and the like in candidate code
-        failure = Crashed(reason=_line(error))
-    return encode(failure)
+        return Crashed(reason=_line(error))
 
 
 def answer(job: Job, checkpoints: Path, temporary: Path, connection: socket.socket) -> None:
@@ -58,13 +80,7 @@ def answer(job: Job, checkpoints: Path, temporary: Path, connection: socket.sock
 
 
 class _Trial:
-    def __init__(
-        self,
-        job: Job,
-        checkpoints: Path,
-        temporary: Path,
-        connection: socket.socket,
-    ) -> None:
+    def __init__(self, job: Job, checkpoints: Path, temporary: Path, connection: socket.socket) -> None:
         self.job = job
         self.folder = checkpoints / job.training_key
         self.temporary = temporary
@@ -72,7 +88,7 @@ class _Trial:
         self.candidate = Candidate(job, checkpoints, self.desk)
         self.experiment = self.candidate.experiment
 
-    def run(self) -> Outcome | dict[str, object]:
+    def run(self) -> Outcome | _Ended:
         """Return what the training cost, or why there was none."""
         if self.job.gated:
             batch_size = self.experiment.training.batch_size
@@ -86,8 +102,9 @@ class _Trial:
         started = time.perf_counter()
         model, fitted = self.candidate.made()
         self.batches: Batches = fitted.batches
-        body = self._trained_and_examined(model)
-        return {**body, "train_seconds": time.perf_counter() - started, "peak_memory": _peak_memory()}
+        ended = self._trained(model)
+        seconds = time.perf_counter() - started
+        return replace(ended, costs={**ended.costs, "train_seconds": seconds, "peak_memory": _peak_memory()})
 
     def _beyond_bounds(self) -> Rejected | None:
         """Refuse what is larger than a run allows, and what cannot make one update within the rung."""
@@ -100,7 +117,7 @@ class _Trial:
                 return Rejected(gate=f"max_{name}", reason=f"{value} {name}, more than the {most} allowed")
         return None
 
-    def _trained_and_examined(self, model: nn.Module) -> dict[str, object]:
+    def _trained(self, model: nn.Module) -> _Ended:
         job = self.job
         steps, total = (self.cost.updates(amount, job.unit) for amount in (job.until, job.budget))
         optimizers = loop.build_optimizers(model, self.experiment.training)
@@ -109,7 +126,7 @@ class _Trial:
             self._train(model, optimizers, range(functions.UPDATES), total)
             function = functions.fingerprint(model, self.experiment, self.desk.vocab_size)
             if self.desk.is_known(functions.Known(function, steps, total)):
-                return self._costs(steps, tokens_per_second=0.0)
+                return _Ended(self.desk, self._costs(steps, tokens_per_second=0.0), None)
             first = functions.UPDATES
         began = time.perf_counter()
         self._train(model, optimizers, range(first, steps), total)
@@ -119,9 +136,8 @@ class _Trial:
                 # a full disk costs the next rung time, not the candidate its score
                 checkpoint.save(self.temporary / RUNG, model, optimizers, steps)
         checkpoint.save(self.temporary / WEIGHTS, model, [], steps)
-        self.desk.examine(steps)
         speed = (steps - first) * self.cost.tokens_per_step / max(seconds, 1e-9)
-        return self._costs(steps, tokens_per_second=speed)
+        return _Ended(self.desk, self._costs(steps, tokens_per_second=speed), steps)
 
     def _costs(self, steps: int, *, tokens_per_second: float) -> dict[str, object]:
         return {

@@ -26,7 +26,7 @@ class GgufFile(Container):
         try:
             import gguf
         except ImportError:
-            raise UserError(f"{path} needs the package gguf: pip install 'foundry-evolve[gguf]'") from None
+            raise UserError(f"{path} needs the package gguf: pip install -e '.[gguf]'") from None
         try:
             self._reader = gguf.GGUFReader(path)
         except (OSError, ValueError, IndexError, KeyError) as error:

@@ -57,7 +57,7 @@ class Yard:
         """Run v1 for the very work that a rogue was given before, when it could have left a score for it."""
         job = self._trials(rogue, False)[0]
         self._outcomes({rogue.name: [job]})
-        return _loss(self._outcomes({"v1": [replace(job, model=V1)]})["v1"])
+        return _loss(self._outcomes({"v1": [replace(job, model=V1, foreign=False)]})["v1"])
 
     def _honest_after(self, rogue: Rogue) -> float:
         steps = rogue.rungs()[-1]
@@ -71,12 +71,9 @@ class Yard:
         return [first, *(replace(other, budget=first.budget, gated=False) for other in others)]
 
     def _trial(self, source: str, steps: int, *, gated: bool = False) -> Job:
-        """Make a job of its own: a few tokens more to spend make no step more, but nothing is recalled."""
-        budget = 400 * STEP + next(self._apart)
-        foreign = source != V1
-        return replace(
-            self._job, model=source, until=steps * STEP, budget=budget, gated=gated, foreign=foreign
-        )
+        """Make a job of its own, trained and audited as what others wrote is: no score is recalled."""
+        budget = 400 * STEP + next(self._apart)  # a few tokens more to spend make no step more
+        return replace(self._job, model=source, until=steps * STEP, budget=budget, gated=gated, foreign=True)
 
     def _outcomes(self, trials: dict[str, list[Job]]) -> dict[str, Outcome]:
         """Run the trials of each to the last, as many at a time as the pool takes."""

@@ -99,7 +99,6 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(tmp_path: 
     )
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
     assert done.stderr.splitlines()[-1] == (
-        "foundry.errors.UserError: the tracker tensorboard needs its package: "
-        "pip install 'foundry-evolve[tensorboard]'"
+        "foundry.errors.UserError: the tracker tensorboard needs its package: pip install -e '.[tensorboard]'"
     )
     assert not list(tmp_path.iterdir())

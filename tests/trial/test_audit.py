@@ -41,7 +41,7 @@ def only_sometimes(idx: Tensor) -> Tensor:
 
 
 def audited(model: Ask, twin: Ask, key: str, batches: int = 40, share: float = 1.0) -> Rejected | None:
-    auditor = Auditor(SPLIT, key, VOCABULARY, batches, share=share)
+    auditor = Auditor(SPLIT, key, VOCABULARY, [4] * batches, share=share)
     text = torch.Generator().manual_seed(1)
     for _ in range(batches):
         idx = torch.randint(VOCABULARY, (4, 16), generator=text)
@@ -109,7 +109,7 @@ def test_nan_from_a_twin_is_a_difference() -> None:
 def test_a_share_of_the_batches_is_audited_and_another_one_in_another_job(share: float) -> None:
     def noted(key: str) -> set[int]:
         """Say which batches are asked about again, each of one token throughout."""
-        auditor = Auditor(SPLIT, key, VOCABULARY, VOCABULARY, share=share)
+        auditor = Auditor(SPLIT, key, VOCABULARY, [2] * VOCABULARY, share=share)
         for token in range(VOCABULARY):
             idx = torch.full((2, 16), token)
             auditor.look(idx, honest(idx))
@@ -127,10 +127,30 @@ def test_a_share_of_the_batches_is_audited_and_another_one_in_another_job(share:
     assert set.union(*found) == set(range(VOCABULARY))
 
 
+def test_a_light_audit_of_few_batches_is_of_a_whole_one() -> None:
+    """Not of what is left at the end, a row that nobody else stands beside."""
+
+    def rows_together(key: str) -> int:
+        auditor = Auditor(SPLIT, key, VOCABULARY, [4, 1], share=LIGHT)
+        asked: list[int] = []
+        for rows in (4, 1):
+            idx = torch.zeros(rows, 16, dtype=torch.int64)
+            auditor.look(idx, honest(idx))
+
+        def answer(idx: Tensor) -> Tensor:
+            asked.append(len(idx))
+            return honest(idx)
+
+        assert auditor.verdict(answer) is None
+        return max(asked)
+
+    assert min(rows_together(str(key)) for key in range(20)) > 1
+
+
 def test_which_rows_are_audited_depends_on_the_text_and_the_job() -> None:
     def asked(split: Split, key: str) -> list[list[int]]:
         questions: list[list[int]] = []
-        auditor = Auditor(split, key, VOCABULARY, 40)
+        auditor = Auditor(split, key, VOCABULARY, [4] * 40)
         idx = torch.zeros(4, 16, dtype=torch.int64)
         for _ in range(40):
             auditor.look(idx, honest(idx))

@@ -42,6 +42,12 @@ def test_a_score_without_a_report_is_none() -> None:
     assert isinstance(judge(REPORT, {"kind": "Scored", **asdict(SCORED)}), Crashed)
 
 
+def test_who_has_said_its_costs_is_not_to_blame_for_a_scoring_that_never_ends() -> None:
+    """So it is tried once more, as one that was killed from outside."""
+    assert judge({}, COSTS, KILLED) == Crashed(reason="its scoring ended without an answer")
+    assert judge(REPORT, COSTS, KILLED) == SCORED
+
+
 @pytest.mark.parametrize("field", [*REPORT, "seconds", "kind"])
 def test_a_trainee_that_names_its_own_score_has_none(field: str) -> None:
     assert isinstance(judge(REPORT, {**COSTS, field: 0}), Crashed)

@@ -84,7 +84,7 @@ def _values(path: Path) -> Any:
     try:
         import gguf
     except ImportError:
-        raise UserError(f"{path} needs the package gguf: pip install 'foundry-evolve[gguf]'") from None
+        raise UserError(f"{path} needs the package gguf: pip install -e '.[gguf]'") from None
     try:
         reader = gguf.GGUFReader(path)
     except (OSError, ValueError, IndexError, KeyError) as error:

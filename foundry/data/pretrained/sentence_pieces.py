@@ -100,7 +100,7 @@ def _built(definition: Pieces) -> tokenizers.Tokenizer:
     except ImportError:
         raise UserError(
             "a tokenizer in the manner of SentencePiece needs the package tokenizers: "
-            "pip install 'foundry-evolve[sentencepiece]'"
+            "pip install -e '.[sentencepiece]'"
         ) from None
     try:
         made = tokenizers.Tokenizer.from_str(json.dumps(definition.as_json()))

@@ -66,8 +66,7 @@ def _model(path: Path) -> Any:
         written: Any = importlib.import_module("sentencepiece.sentencepiece_model_pb2")
     except ImportError:
         raise UserError(
-            f"{path} needs the packages sentencepiece and protobuf: "
-            "pip install 'foundry-evolve[sentencepiece]'"
+            f"{path} needs the packages sentencepiece and protobuf: pip install -e '.[sentencepiece]'"
         ) from None
     except Exception as error:  # of protobuf, where it is older than what sentencepiece was made with
         raise UserError(f"{path} cannot be read, for protobuf does not fit sentencepiece: {error}") from None
