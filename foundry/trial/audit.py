@@ -75,7 +75,7 @@ class Auditor:
         self._vocab_size = vocab_size
         self._batches = len(rows)
         drawn = torch.randperm(len(rows), generator=self._generator).tolist()
-        drawn.sort(key=lambda batch: -rows[batch])  # a remainder, in which few see each other, comes last
+        drawn.sort(key=lambda batch: rows[batch] == 1)  # a row that nobody stands beside comes last
         self._chosen = frozenset(drawn[: math.ceil(share * len(rows))])
         self._by_twin = share == 1
         self._seen = 0
