@@ -186,7 +186,7 @@ _PAGE = """\
 # The zoo
 
 Pretrained models as starting points. Generated, with the comparison measured anew, by
-`python -m benchmarks.parity --write --smollm2 FILE` (the released weights of SmolLM2-135M as GGUF, which have a row of their own).
+`python -m benchmarks.parity --write --smollm2 FILE`, a GGUF file of SmolLM2-135M, which has a row of its own.
 
 `foundry zoo` lists them, `foundry zoo NAME` writes an experiment with one, `foundry zoo DIR` with the model
 that a Hugging Face folder holds. The weights are yours to fetch; every parameter count is asserted in the

@@ -77,7 +77,10 @@ def _ratios(by_flops: Curves, start: float) -> list[str]:
         target = theirs[-1][1]
         costs = [reached(curve, target) for curve in (theirs, mean(by_flops[ours], start))]
         own, cost = (f"{value:.1f}" if math.isfinite(value) else "-" for value in costs)
-        ratio = f"{costs[1] / costs[0]:.2f}" if math.isfinite(costs[1]) and target < start else "-"
+        says = (
+            math.isfinite(costs[1]) and costs[0] > 0 and target < start
+        )  # not where it got there for nothing
+        ratio = f"{costs[1] / costs[0]:.2f}" if says else "-"
         lines.append(f"| {method} ({target:.3f}) | {own} | {cost} | {ratio} |")
     return lines
 

@@ -25,7 +25,7 @@ from foundry.cli.record import Record
 from foundry.cli.reduction import edits_of
 from foundry.cli.run import Plan, begin
 from foundry.cli.watch import Watch
-from foundry.trial.job import Job, Limits
+from foundry.trial.job import SCRATCH, Job, Limits
 from foundry.trial.outcome import Outcome, Scored
 from foundry.trial.pool import Pool
 from operators import Source
@@ -70,8 +70,9 @@ class Bench(Pool):
 
     def clean(self) -> None:
         """Forget all weights, and what programs have computed."""
-        shutil.rmtree(self.checkpoints)
-        self.checkpoints.mkdir()
+        for folder in self.checkpoints.iterdir():
+            if folder.name != SCRATCH:  # which the server works in
+                shutil.rmtree(folder)
 
     def finish(self, job: Job) -> Outcome:
         """Run one job and wait for it."""
