@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from foundry.errors import UserError
 from foundry.sandbox import bubblewrap, environment, level
 from foundry.trial.job import SCRATCH, Job, Limits, encode
 from foundry.trial.outcome import Crashed, Outcome, decode
@@ -101,7 +103,11 @@ class Pool:
         self._request(name)
 
     def finished(self, timeout: float) -> Iterator[tuple[str, Outcome]]:
-        """Wait up to `timeout` seconds for news and yield each trial that has ended."""
+        """Wait up to `timeout` seconds for news and yield each trial that has ended.
+
+        Raises:
+            UserError: one could not be carried out for want of space on the disk.
+        """
         for message in self._messages(timeout):
             name = message["id"]
             if "outcome" not in message:
@@ -113,6 +119,10 @@ class Pool:
                 self._running[name].again = True
                 self._request(name)
                 continue
+            if self._is_out_of_space(outcome):
+                raise UserError(
+                    f"no space is left on the disk that holds {self._checkpoints}: free some, then go on"
+                )
             del self._running[name]
             yield name, outcome
 
@@ -136,6 +146,12 @@ class Pool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _is_out_of_space(self, outcome: Outcome) -> bool:
+        """Say whether a trial failed for want of space, and not only by its own word."""
+        if not (isinstance(outcome, Crashed) and os.strerror(errno.ENOSPC) in outcome.reason):
+            return False
+        return shutil.disk_usage(self._scratch).free < self._limits.memory
 
     def _launch(self) -> None:
         self._connection, theirs = socket.socketpair()
