@@ -208,9 +208,13 @@ class Arena:
         return read_diff(self._git, _commit_id(old), _commit_id(new))
 
     def tidy(self) -> None:
-        """Pack the refs of an arena of our own; a user's repository packs itself when they run git gc."""
+        """Remove what killed runs left half written, and pack the refs of an arena of our own.
+
+        A user's repository packs itself when they run git gc.
+        """
+        self._lock.hold()
+        self._store.sweep()
         if self._repository.ours:
-            self._lock.hold()
             self._git.run("pack-refs", "--all")
 
     def _bear(self, candidate: Candidate) -> None:

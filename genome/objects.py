@@ -41,6 +41,12 @@ class ObjectStore:
         lines += [f"author {signature}", f"committer {signature}", "", message]
         return self._store(b"commit", "\n".join(lines).encode())
 
+    def sweep(self) -> None:
+        """Remove what a killed process of ours left half written; none may be at work."""
+        with writing_to(self._directory):
+            for path in (self._directory / "objects").glob("obj*"):  # as gitdb names it
+                path.unlink(missing_ok=True)
+
     def _store(self, kind: bytes, data: bytes) -> str:
         digest = hashlib.sha1(b"%s %d\0%s" % (kind, len(data), data), usedforsecurity=False)
         if not self._loose.has_object(digest.digest()):

@@ -82,3 +82,11 @@ def test_killed_and_gone_on(births_before, tmp_path, git, run_births, undisturbe
         )
     assert git(path, "status", "--porcelain") == ""
     assert git(path, "fsck", "--strict", "--full", "--no-dangling") == ""
+
+
+def test_what_a_killed_run_left_half_written_goes_when_the_next_is_done(tmp_path: Path) -> None:
+    with Arena.create(tmp_path / "arena") as arena:
+        left = tmp_path / "arena" / ".git" / "objects" / "objnica3fj7"
+        left.write_bytes(b"half of an ob")
+        arena.tidy()
+        assert not left.exists()
