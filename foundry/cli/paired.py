@@ -65,7 +65,13 @@ def side(ready: Prepared, seeds: int, points: int = 1) -> Side:
         experiment.name,
         tuple(
             tuple(
-                replace(end, seed=seed, until=step * experiment.tokens_per_step, gated=step == steps[0])
+                replace(
+                    end,
+                    seed=seed,
+                    until=step * experiment.tokens_per_step,
+                    gated=step == steps[0],
+                    begun=step > steps[0],
+                )
                 for step in steps
             )
             for seed in range(seeds)

@@ -51,6 +51,7 @@ class Record:
             gated=order.birth is not None or order.reduction is not None or order.index == 0,
             bounds=self._plan.bounds if order.number != SEED_MODEL else {},
             foreign=self._plan.foreign,
+            begun=(order.number, order.seed) in self._jobs,
             inherits=self._inherited(order),
         )
         self._jobs[order.number, order.seed] = job

@@ -12,6 +12,7 @@ FUNCTIONS = "functions"  # among the checkpoints, scores by what programs comput
 SCRATCH = "scratch"  # there, too: temporary files of the trials under way
 WEIGHTS = "weights.safetensors"  # in the temporary folder of a trial, for those that are examined
 RUNG = "rung.safetensors"  # there, too, to go on from
+_BESIDE = ("gated", "foreign", "begun")  # fields that make no other work of a job
 ANSWERERS = "answerers"  # in an examiner's report: so many processes are to answer with the weights
 
 
@@ -30,6 +31,7 @@ class Job:
     gated: bool = True  # whether the gates run first; they have, where a trial goes on from a rung
     bounds: Mapping[str, int] = field(default_factory=dict)  # the most that fields of a Scored may be
     foreign: bool = False  # whether others wrote its source: then it shares no score with other programs
+    begun: bool = False  # whether an earlier rung was asked for: then it is no news what its program computes
     inherits: str = ""  # training key of the parent whose weights this one starts from, where they fit
 
     @property
@@ -40,7 +42,7 @@ class Job:
     @property
     def key(self) -> str:
         """The same for the same work, on any machine: what makes repeating a job harmless."""
-        body = {name: value for name, value in asdict(self).items() if name not in ("gated", "foreign")}
+        body = {name: value for name, value in asdict(self).items() if name not in _BESIDE}
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode("utf-8")).hexdigest()
 
     @property

@@ -122,8 +122,7 @@ class _Trial:
         steps, total = (self.cost.updates(amount, job.unit) for amount in (job.until, job.budget))
         optimizers = loop.build_optimizers(model, self.experiment.training)
         first = self._resume(model, optimizers, steps)
-        # tested are the weights of the confirmation; if they are gone, that must not show in what is told
-        if first == 0 and steps > functions.UPDATES and job.split != "test":
+        if first == 0 and steps > functions.UPDATES and not job.begun:
             self._train(model, optimizers, range(functions.UPDATES), total)
             function = functions.fingerprint(model, self.experiment, self.desk.vocab_size)
             if self.desk.is_known(functions.Known(function, steps, total)):
