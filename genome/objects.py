@@ -15,6 +15,7 @@ from genome.command import EPOCH, IDENTITY
 from genome.failures import writing_to
 
 BLOB, TREE = 0o100644, 0o040000
+UNFINISHED = "objects/obj*"  # as gitdb names what it has not written to its end
 
 
 class ObjectStore:
@@ -44,7 +45,7 @@ class ObjectStore:
     def sweep(self) -> None:
         """Remove what a killed process of ours left half written; none may be at work."""
         with writing_to(self._directory):
-            for path in (self._directory / "objects").glob("obj*"):  # as gitdb names it
+            for path in self._directory.glob(UNFINISHED):
                 path.unlink(missing_ok=True)
 
     def _store(self, kind: bytes, data: bytes) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from genome.failures import writing_to
 from genome.fault import Fault
+from genome.objects import UNFINISHED
 
 _LOCKS = (
     "*.lock",
@@ -19,7 +20,7 @@ _LOCKS = (
     "worktrees/*/*.lock",
 )
 _UNFINISHED = (
-    "objects/obj*",  # gitdb's
+    UNFINISHED,
     "objects/??/tmp_obj*",
     "objects/incoming-*",
     "objects/pack/tmp_*",

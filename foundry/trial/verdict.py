@@ -30,9 +30,9 @@ def verdict(report: dict[str, Any], said: bytes, status: int, seconds: float) ->
         body = json.loads(said)
     except ValueError:
         return Crashed(reason=f"the trial's process {_ending(status)}")
-    if "loss" in report and isinstance(body, dict) and _are_costs(body):
-        return Scored(**body, **report, seconds=seconds)
-    if not report and isinstance(body, dict) and _are_costs(body):
+    if isinstance(body, dict) and _are_costs(body):
+        if "loss" in report:
+            return Scored(**body, **report, seconds=seconds)
         return Crashed(reason="its scoring ended without an answer")
     return _failure(body) or Crashed(reason="the trial's process said what it may not say")
 
